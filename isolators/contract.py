@@ -1,0 +1,91 @@
+"""The contract of an isolator: how a workload is isolated, and nothing about what is measured.
+
+Call order and lifetime, for one run::
+
+    isolator = Kind(name, Kind.Options.model_validate(table))   # from the matrix
+    readiness = isolator.probe(site)                            # once; no side effects on the host
+    with isolator.prepare(site, command, limits, slots) as launch:   # untimed; per cell and block
+        ...  # the starter executes the launch, as often as the benchmark wants
+    # everything prepare made is gone; the harness checks that nothing else is left either
+
+A new isolator is one file with one subclass, listed in ``registry.BUILTIN`` or offered by another
+package through the entry-point group ``isobench.isolators`` (name = kind, value = the class).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from isobench.isolators.cgroup.tree import CgroupTree
+from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness
+
+
+class Options(BaseModel):
+    """The typed options of a kind, as its ``[[isolator]]`` table gives them; an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a run finds things on this host. Everything the run makes carries ``token`` in its name."""
+
+    token: str
+    """``isobench-<8 hex digits>``: prefix of container names, cgroups, sockets of this run."""
+    work: Path
+    """This run's own directory for bundles, pid files, sockets; removed at the end of the run."""
+    cache: Path
+    """Content-addressed things that outlive a run: root file systems, initramfs images, probe results."""
+    agent: Path
+    """The agent as the host executes it: the very file inside ``rootfs``."""
+    rootfs: Path
+    """The shared root file system: /isoagent, and empty /proc, /sys, /dev (with null), /tmp."""
+    cgroups: CgroupTree
+
+
+AGENT_INSIDE = "/isoagent"
+"""Path of the agent in every root file system."""
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class Isolator(ABC, Generic[OptionsT]):
+    """One configured isolator. Two entries of one kind with other options are two isolators."""
+
+    kind: ClassVar[str]
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, name: str, options: OptionsT) -> None:
+        self.name = name
+        self.options = options
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What it can do; may depend on the options, never on the host."""
+
+    @abstractmethod
+    def probe(self, site: Site) -> Readiness:
+        """Whether its tools, privileges and kernel features are here, with reason and remedy if not.
+
+        Cheap (milliseconds) and without side effects; that it really starts something is proven
+        afterwards by one real start of the agent, the same way for every isolator.
+        """
+
+    @abstractmethod
+    def prepare(
+        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+    ) -> AbstractContextManager[Launch]:
+        """Do the untimed work for ``slots`` instances of ``command`` and yield the launch.
+
+        ``command`` is an argv as it is inside the root file system (``("/isoagent", "ready")``).
+        """
+
+    def tools(self) -> tuple[str, ...]:
+        """Names or paths of the host programs it runs, for the fingerprint. Default: none."""
+        return ()

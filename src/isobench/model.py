@@ -1,0 +1,241 @@
+"""The values that pass between the stages of a run. All frozen; every quantity has its unit in its name.
+
+The way of a sample: a :class:`Cell` of the matrix is measured by a benchmark, which asks an isolator for
+a :class:`Launch`; the agent executes the launch; what came of it is a :class:`Sample`, one line of the
+journal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+SCHEMA_VERSION = 1
+"""The ``v`` of every journal line and of run.json. Readers refuse newer ones."""
+
+PHASES = (
+    "invoke",
+    "created",
+    "spawned",
+    "kernel",
+    "first_instruction",
+    "ready",
+    "exit",
+    "cleaned",
+)
+"""The phases of one start, in their usual order.
+
+``invoke``: just before the first system call of the start, the zero of all the others.
+``created``: the isolation exists, the workload does not run yet (``runc create`` has returned; the cgroup is made).
+``spawned``: exec of the started program (the workload, or for LXC and QEMU the tool) has taken effect.
+``kernel``: the first byte of the guest kernel's console has reached the host (VMs only).
+``first_instruction``: the workload's own stamp at the top of main, where it shares the host's clock.
+``ready``: the host has received the first byte the workload itself wrote.
+``exit``: the host has seen the end of the instance's process.
+``cleaned``: what the start made is removed again (cgroup, container record).
+
+A phase an isolator cannot tell apart is absent, never 0.
+"""
+
+Scalar: TypeAlias = bool | int | float | str | None
+"""What a ``params`` or ``detail`` entry of a sample may hold."""
+
+
+class Status(StrEnum):
+    """The five ways a cell or an attempt can end."""
+
+    OK = "ok"
+    UNSUPPORTED = "unsupported"
+    """By its nature this isolator cannot do it."""
+    UNAVAILABLE = "unavailable"
+    """This host lacks something; reason and remedy say what."""
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One (isolator, benchmark, workload, parameters) of the matrix."""
+
+    isolator: str
+    benchmark: str
+    workload: str
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    blocks: int = 1
+    """In how many blocks of the run this cell is measured (the first ones)."""
+
+    @property
+    def id(self) -> str:
+        """``benchmark/isolator/workload[/key=value…]``, the name of the cell in the journal."""
+        tail = "".join(f"/{key}={value}" for key, value in sorted(self.params.items()))
+        return f"{self.benchmark}/{self.isolator}/{self.workload}{tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One attempt, as one line of samples.jsonl. ``value`` is None unless ``status`` is ok."""
+
+    cell: str
+    isolator: str
+    benchmark: str
+    workload: str
+    metric: str
+    unit: str
+    value: float | None
+    block: int
+    order: int
+    """Position in the run's shuffled order, counted over the whole run."""
+    status: Status = Status.OK
+    reason: str | None = None
+    remedy: str | None = None
+    side: str = "A"
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
+    """Seconds since ``invoke``, by phase name; only phases that were told apart."""
+    detail: Mapping[str, Scalar] = field(default_factory=dict)
+    """What else the benchmark saw, units in the names."""
+    v: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class CpuLimit:
+    """A CPU bandwidth limit: ``cpus`` of CPU time a second of wall time, enforced each period.
+
+    Source: Documentation/scheduler/sched-bwc.rst of the Linux kernel.
+    """
+
+    cpus: float
+    period_us: int = 100_000
+
+    @property
+    def quota_us(self) -> int:
+        """CPU time per period in µs, as cpu.max and cpu.cfs_quota_us take it."""
+        return round(self.cpus * self.period_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an instance is allowed to use. None: no limit is set at all."""
+
+    cpu: CpuLimit | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether an isolator can run here, and if not, why and the command that mends it."""
+
+    status: Status
+    reason: str | None = None
+    remedy: str | None = None
+    shown_as: str | None = None
+    """The name to show where it tells more than the configured one (``qemu-tcg``)."""
+
+    @property
+    def usable(self) -> bool:
+        """True when cells of this isolator can be measured."""
+        return self.status is Status.OK
+
+
+READY = Readiness(Status.OK)
+
+
+def unavailable(reason: str, remedy: str) -> Readiness:
+    """A :class:`Readiness` for something this host lacks."""
+    return Readiness(Status.UNAVAILABLE, reason, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an isolator can do and how its figures are to be read."""
+
+    phases: frozenset[str]
+    """The phases it can tell apart."""
+    limits: frozenset[str] = frozenset()
+    """Limits it can apply itself: a subset of {"cpu"}."""
+    shares_clock: bool = True
+    """The workload's CLOCK_MONOTONIC is the host's, so its stamps may be compared with ours."""
+    shares_kernel: bool = True
+    """False for virtual machines: the workload's memory and CPU show on the host as the VMM's."""
+    t0: str = "just before the clone of the workload's process"
+    """What exactly ``invoke`` is for this isolator; printed in the report."""
+    covers: str = ""
+    """Which processes a CPU limit covers; printed in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileWrite:
+    """One value written to one file, as ``echo value > path``."""
+
+    path: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A helper command of a start that must exit 0 before the next begins."""
+
+    argv: tuple[str, ...]
+    phase: str | None = None
+    """The phase stamped when it has exited; None: it is not stamped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What the agent's ``start`` verb executes; a plain value, made untimed by an isolator.
+
+    ``{n}`` in any string stands for the slot of the instance: 0 for starts one after another, 0 … k-1
+    for k instances held at once. Exactly one of ``spawn`` (the instance is this process) and ``adopt``
+    (the instance is the process whose id the steps have written to this file) is set.
+
+    Order in the agent: stamp invoke · make ``cgroups`` and do ``cgroup_writes`` (stamp created) ·
+    ``steps`` · ``spawn`` with the namespaces and the root asked for (stamp spawned) · first byte on the
+    console (kernel) · first byte of output (ready) · end of the process (exit) · ``cleanup`` and removal
+    of the cgroups (cleaned).
+    """
+
+    host_argv: tuple[str, ...]
+    """The command line by which the workload (for a VM: the VMM) is found among the host's processes."""
+    spawn: tuple[str, ...] | None = None
+    adopt: str | None = None
+    steps: tuple[Step, ...] = ()
+    cleanup: tuple[Step, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    """Subset of mount, uts, ipc, pid, network, user, cgroup, time (namespaces(7))."""
+    root: Path | None = None
+    root_change: Literal["chroot", "pivot_root"] | None = None
+    mount_proc: bool = False
+    cgroups: tuple[str, ...] = ()
+    """Cgroup directories the agent makes, enters at clone time where the kernel can, and removes."""
+    cgroup_writes: tuple[FileWrite, ...] = ()
+    late_writes: tuple[FileWrite, ...] = ()
+    """Limits applied once the workload is ready (a VM's boot is not to be throttled)."""
+    console: bool = False
+    """Give the instance a second channel, /proc/self/fd/3, for a guest kernel's console."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing the agent's ``start`` verb reported about one instance."""
+
+    kind: Literal["attempt", "ready", "line", "exit", "end"]
+    slot: int = 0
+    status: Status = Status.OK
+    reason: str | None = None
+    phases_ns: Mapping[str, int] = field(default_factory=dict)
+    """Nanoseconds since invoke."""
+    invoke_ns: int = 0
+    """CLOCK_MONOTONIC of the host at invoke."""
+    t_ns: int = 0
+    """CLOCK_MONOTONIC of the host when a ``line`` was complete."""
+    pid: int | None = None
+    exit_code: int | None = None
+    term_signal: int | None = None
+    output: str = ""
+    """What the workload wrote (its first 64 KiB); bytes above 0x7f as the code point of that number."""
+    output_bytes: int = 0
+    stderr: str = ""
+    """The last 4 KiB of the standard error of the tools and the workload."""
