@@ -99,6 +99,21 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a benchmark saw in one attempt; the engine adds cell, block and order and makes it a Sample."""
+
+    metric: str
+    unit: str
+    value: float | None
+    status: Status = Status.OK
+    reason: str | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
+    detail: Mapping[str, Scalar] = field(default_factory=dict)
+    timed_s: float = 0.0
+    """Seconds this attempt spent inside its timed section, for the run's own efficiency figure."""
+
+
+@dataclass(frozen=True, slots=True)
 class CpuLimit:
     """A CPU bandwidth limit: ``cpus`` of CPU time a second of wall time, enforced each period.
 

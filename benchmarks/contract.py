@@ -1,0 +1,69 @@
+"""The contract of a benchmark: what is measured, and nothing about how a workload is isolated.
+
+Call order, for one run::
+
+    benchmark = Kind()
+    params = Kind.Params.model_validate(table)              # from the matrix
+    reason = benchmark.unsupported(isolator.capabilities)   # by nature, not by host
+    cells = benchmark.cells(name, capabilities, params, blocks)
+    for reading in benchmark.measure(cell, isolator, context): ...   # once per cell and block
+
+``measure`` prepares, starts, measures, destroys. A failed attempt is a Reading with a status and a
+reason; an exception from it is a defect or a host error, which the engine turns into one failed sample.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from isobench.isolators.contract import Isolator, Site
+from isobench.model import Capabilities, Cell, Reading
+
+
+class Params(BaseModel):
+    """The typed parameters of a benchmark, as its table in the matrix gives them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ParamsT = TypeVar("ParamsT", bound=Params)
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Generic[ParamsT]):
+    """What a benchmark may use while it measures one cell in one block."""
+
+    site: Site
+    params: ParamsT
+    block: int
+    timeout_s: float
+
+
+class Benchmark(ABC, Generic[ParamsT]):
+    """One benchmark. Stateless: everything it needs comes with the call."""
+
+    name: ClassVar[str]
+    Params: ClassVar[type[Params]] = Params
+
+    def unsupported(self, capabilities: Capabilities) -> str | None:
+        """Why an isolator cannot have this figure by its nature; None when it can."""
+        return None
+
+    @abstractmethod
+    def cells(
+        self, isolator: str, capabilities: Capabilities, params: ParamsT, blocks: int
+    ) -> tuple[Cell, ...]:
+        """The cells of one isolator. A cell's ``blocks`` may be fewer than the run's, never more."""
+
+    @abstractmethod
+    def measure(
+        self, cell: Cell, isolator: Isolator[Any], context: Context[ParamsT]
+    ) -> Iterator[Reading]:
+        """Measure one cell in one block; yields each attempt as soon as it is over."""
+
+    @abstractmethod
+    def expected_s(self, cell: Cell, capabilities: Capabilities, params: ParamsT) -> float:
+        """Rough seconds one block of the cell takes, for the plan and the progress bar."""
