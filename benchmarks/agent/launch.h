@@ -1,0 +1,60 @@
+/* What `start` executes: the command line as values, and the creation of processes. */
+#ifndef ISOBENCH_LAUNCH_H
+#define ISOBENCH_LAUNCH_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MAX_CGROUPS 16
+#define MAX_WRITES 32
+#define MAX_STEPS 8
+
+enum root_change { ROOT_KEPT, ROOT_CHROOT, ROOT_PIVOT };
+
+struct command {
+    const char *phase; /* NULL: its end is not stamped */
+    char **argv;       /* NULL-terminated */
+};
+
+struct file_write {
+    char *path, *value;
+};
+
+/* A launch with `{n}` still in its strings is a template; launch_for_slot makes the one of a slot. */
+struct launch {
+    int64_t count, timeout_ns, pause_ns, grace_ns;
+    int interactive, console;
+    char *cgroups[MAX_CGROUPS];
+    int cgroup_count;
+    struct file_write writes[MAX_WRITES];
+    int write_count;
+    struct command steps[MAX_STEPS], cleanups[MAX_STEPS];
+    int step_count, cleanup_count;
+    uint64_t namespaces; /* CLONE_NEW* flags */
+    enum root_change root_change;
+    char *root;
+    int mount_proc;
+    char **spawn;
+    char *adopt;
+};
+
+void launch_parse(struct launch *launch, int argc, char **argv);
+void launch_for_slot(struct launch *out, const struct launch *template, int64_t slot);
+void launch_free(struct launch *launch);
+
+/* Everything a child does between clone and exec; all of it prepared before, none of it allocated. */
+struct spawn {
+    char **argv;
+    int stdin_fd, stdout_fd, stderr_fd, console_fd; /* console_fd -1: none */
+    const struct launch *isolation;                 /* NULL: a plain process */
+    const char *const *enter;                       /* cgroup.procs files the child writes itself into */
+    int enter_count;
+    int cgroup_fd;          /* cgroup v2 directory to be born in; -1: none */
+    const char *failed_at;  /* set by the child when it could not exec, with error */
+    int error;
+};
+
+/* Returns the child's pid once its exec has taken effect (and *pidfd), or -1 with failed_at and error. */
+pid_t spawn_process(struct spawn *spawn, int *pidfd);
+
+#endif

@@ -1,0 +1,32 @@
+#include "agent.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int64_t first_instruction_ns;
+
+static const struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} VERBS[] = {
+    {"start", verb_start, "execute a launch n times and stamp its phases (host side)"},
+    {"ready", verb_ready, "say that it runs, exit"},
+    {"hold", verb_hold, "say that it runs, wait for a byte or the end of input"},
+    {"spin", verb_spin, "burn CPU for a window, record run and stall"},
+    {"touch", verb_touch, "allocate and touch memory, then hold"},
+    {"probe", verb_probe, "tell what is visible from in here"},
+    {"init", verb_init, "PID 1 of a VM guest: mount, run one verb, power off"},
+};
+
+int main(int argc, char **argv)
+{
+    first_instruction_ns = now_ns();
+    for (size_t i = 0; argc > 1 && i < sizeof VERBS / sizeof *VERBS; i++)
+        if (strcmp(argv[1], VERBS[i].name) == 0)
+            return VERBS[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "usage: isoagent VERB [OPTION]...\n");
+    for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
+        fprintf(stderr, "  %-6s %s\n", VERBS[i].name, VERBS[i].help);
+    return EXIT_USAGE;
+}
