@@ -1,2 +1,226 @@
-"""The one face of the host's cgroups, whatever their version (to be filled in)."""
-class CgroupTree: ...
+"""The one face of the host's cgroups, whatever their version.
+
+``detect()`` in :mod:`isobench.isolators.cgroup` finds out which implementation serves this host. A group
+is named ``<token>/<leaf>``; on v1 that is one directory in each hierarchy in use, on v2 exactly one.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from isobench.errors import CgroupError, CgroupGoneError, InternalError, UsageError
+from isobench.isolators.cgroup.files import make_group, members, remove_group
+from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, membership
+from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
+
+Mode: TypeAlias = Literal["v1", "v2", "hybrid", "none"]
+
+TOKEN_PREFIX = "isobench-"  # noqa: S105  (a name, not a secret)
+"""What the name of everything made by a run begins with."""
+
+MIN_QUOTA_US = 1_000
+PERIOD_RANGE_US = (1_000, 1_000_000)
+"""The kernel's bounds, both versions: min_cfs_quota_period, max_cfs_quota_period in kernel/sched/core.c."""
+
+
+class CgroupView(ABC):
+    """One group, to read from: the one a process is in, or one known by name.
+
+    On v1 a process has a group per hierarchy and these may differ; ``directory`` says which one a
+    figure comes from. Every method raises :class:`CgroupGoneError` once the group is removed.
+    """
+
+    def __init__(self, subject: str, directories: Mapping[str, Path]) -> None:
+        self._subject = subject
+        self._directories = directories
+
+    def directory(self, controller: str) -> Path:
+        """The group's directory under that controller; CgroupError when the process is in none we see."""
+        try:
+            return self._directories[controller]
+        except KeyError:
+            raise CgroupError(
+                f"{self._subject}: no mounted cgroup hierarchy shows its group for {controller!r}",
+                remedy="grep cgroup /proc/self/mountinfo",
+            ) from None
+
+    def members(self) -> tuple[int, ...]:
+        """Process ids in the group and the groups below it; for the root group that is the whole host."""
+        return members(self.directory("cpu"))
+
+    @abstractmethod
+    def cpu_limit(self) -> CpuLimit | None:
+        """The limit set on this very group (not on its ancestors); None: unlimited."""
+
+    @abstractmethod
+    def cpu_usage_ns(self) -> int:
+        """CPU time used by the group and those below it, living and dead processes, since it was made."""
+
+    @abstractmethod
+    def cpu_stat(self) -> CpuStat:
+        """How often and how long the limit of this very group made it wait."""
+
+    @abstractmethod
+    def memory_current_bytes(self) -> int | None:
+        """Memory charged to the group, page cache and kernel memory included; None: not accounted for here.
+
+        On v1 this is the memory hierarchy's group: ``directory("memory")``, often not the cpu one.
+        """
+
+
+class CgroupTree(ABC):
+    """Makes, limits, finds and removes groups."""
+
+    def __init__(self, mode: Mode, mounted: tuple[Hierarchy, ...], controllers: frozenset[str]) -> None:
+        self.mode: Mode = mode
+        self.hierarchies = mounted
+        """All that are mounted, also those no limit of ours needs: tools leave groups in any of them."""
+        self.controllers = controllers
+        """What the kernel offers, over all the hierarchies."""
+
+    @abstractmethod
+    def directories(self, name: str) -> tuple[str, ...]:
+        """The directories that together are group ``name`` for CPU limiting and accounting.
+
+        ``name`` may hold ``{n}``, the slot of an instance; it is passed through.
+        """
+
+    @abstractmethod
+    def cpu_limit_writes(self, name: str, limit: CpuLimit) -> tuple[FileWrite, ...]:
+        """The writes that set the limit on group ``name``, in the order the kernel accepts them.
+
+        Raises UsageError for a limit the kernel would refuse.
+        """
+
+    @abstractmethod
+    def _parents(self, token: str) -> tuple[Path, ...]:
+        """Directories of the run's parent group, in every hierarchy an instance may use."""
+
+    @abstractmethod
+    def _view(self, subject: str, groups: Mapping[str, str]) -> CgroupView:
+        """A view of the group that ``groups`` (as ``membership`` gives them) says."""
+
+    @abstractmethod
+    def _lack(self) -> Readiness:
+        """What a hierarchy that can be written to still lacks for CPU limits."""
+
+    def _delegate(self, parent: Path) -> None:  # noqa: B027  (v1 has nothing to do)
+        """Make the controllers of the new parent group usable by its children."""
+
+    def writable(self) -> Readiness:
+        """Whether groups with a CPU limit can be made here, and if not, why and the remedy."""
+        lack = self._lack()
+        if not lack.usable:
+            return lack
+        for directory in {parent.parent for parent in self._parents("token")}:
+            readiness = _writable(directory, read_only=self._is_read_only(directory))
+            if not readiness.usable:
+                return readiness
+        return READY
+
+    @contextmanager
+    def open(self, token: str) -> Iterator[None]:
+        """Make the run's parent group; at the end remove it and whatever is below it, killing nothing.
+
+        Raises CgroupError when a group cannot be made, or is still in use at the end.
+        """
+        if not token.startswith(TOKEN_PREFIX) or "/" in token:
+            raise InternalError(f"cgroup parent {token!r} is no token of a run")
+        try:
+            for parent in self._parents(token):
+                make_group(parent)
+                self._delegate(parent)
+            yield
+        finally:
+            self.remove(token)
+
+    def remove(self, token: str) -> None:
+        """Remove the parent group of that token from every hierarchy, where it is."""
+        for hierarchy in self.hierarchies:
+            remove_group(hierarchy.point / token)
+
+    def of(self, pid: int) -> CgroupView:
+        """The group of a process. CgroupGoneError when it has ended, even if nobody has reaped it yet."""
+        try:
+            groups = membership(Path(f"/proc/{pid}/cgroup").read_text())
+            # A dead process not yet reaped is shown in the root group on v1: that is not its group.
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            raise CgroupGoneError(f"process {pid} has ended: it is in no cgroup") from None
+        if stat.rpartition(")")[2].split()[0] in "ZX":
+            raise CgroupGoneError(f"process {pid} has ended: it is in no cgroup")
+        return self._view(f"process {pid}", groups)
+
+    def at(self, name: str) -> CgroupView:
+        """Group ``name`` in every hierarchy, without asking a process (which may have ended)."""
+        groups = {
+            controller: f"{h.root.rstrip('/')}/{name}" for controller, h in self._by_controller().items()
+        }
+        return self._view(f"cgroup {name}", groups)
+
+    def _by_controller(self) -> Mapping[str, Hierarchy]:
+        """Each v1 controller's hierarchy; v2 under the empty name, as in ``membership``."""
+        found: dict[str, Hierarchy] = {}
+        for hierarchy in self.hierarchies:
+            names: Iterable[str] = hierarchy.controllers if hierarchy.version == 1 else ("",)
+            for name in names:
+                found.setdefault(name, hierarchy)
+        return found
+
+    def _is_read_only(self, directory: Path) -> bool:
+        return any(h.read_only for h in self.hierarchies if h.point == directory)
+
+
+class NoCgroups(CgroupTree):
+    """A host without any cgroup hierarchy mounted."""
+
+    _WHY = unavailable(
+        "no cgroup hierarchy with the cpu controller is mounted", "mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+    )
+
+    def directories(self, name: str) -> tuple[str, ...]:
+        """Raises CgroupError: there is no place for a group."""
+        raise self._refusal(f"cgroup {name}")
+
+    def cpu_limit_writes(self, name: str, limit: CpuLimit) -> tuple[FileWrite, ...]:
+        """Raises CgroupError: there is no file to write."""
+        raise self._refusal(f"cgroup {name} with {limit.cpus} CPUs")
+
+    def _parents(self, token: str) -> tuple[Path, ...]:
+        raise self._refusal(f"cgroup {token}")
+
+    def _view(self, subject: str, groups: Mapping[str, str]) -> CgroupView:
+        raise self._refusal(f"{subject} in {dict(groups)}")
+
+    def _lack(self) -> Readiness:
+        return self._WHY
+
+    def _refusal(self, what: str) -> CgroupError:
+        return CgroupError(f"{what}: {self._WHY.reason}", remedy=self._WHY.remedy)
+
+
+def check_limit(limit: CpuLimit) -> None:
+    """Refuse with UsageError what the kernel would refuse with a bare EINVAL."""
+    low, high = PERIOD_RANGE_US
+    if not low <= limit.period_us <= high:
+        raise UsageError(
+            f"CPU period {limit.period_us} µs: the kernel takes {low} to {high} µs",
+            remedy="set period_us = [100000] in the [throttling] table",
+        )
+    if limit.quota_us < MIN_QUOTA_US:
+        raise UsageError(
+            f"CPU limit {limit.cpus} in periods of {limit.period_us} µs is a quota of {limit.quota_us} µs: "
+            f"the kernel takes {MIN_QUOTA_US} µs or more",
+            remedy="set a longer period_us in the [throttling] table",
+        )
+
+
+def _writable(directory: Path, *, read_only: bool) -> Readiness:
+    if read_only:
+        return unavailable(f"{directory} is mounted read-only", f"mount -o remount,rw {directory}")
+    if not os.access(directory, os.W_OK):
+        return unavailable(f"making groups in {directory} is the superuser's right", "sudo isobench run")
+    return READY

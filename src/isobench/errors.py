@@ -9,7 +9,10 @@
     │   └── OutputError        a place we were told to write to and cannot
     ├── HostUnfitError      3  this host cannot do what was asked
     │   ├── LockedError        another run holds the host
-    │   └── AgentMissingError  the agent was not built
+    │   ├── AgentMissingError  the agent was not built
+    │   ├── CgroupError        a cgroup could not be made, read or removed
+    │   │   └── CgroupGoneError   it was removed, or its process has ended
+    │   └── ToolError          a helper program is missing, failed or ran too long
     ├── CellsFailedError    4  the run ended, but cells failed, timed out or are missing
     └── InternalError       5  a broken promise between our own parts
         └── StarterError       the agent said something the starter does not understand
@@ -60,6 +63,18 @@ class LockedError(HostUnfitError):
 
 class AgentMissingError(HostUnfitError):
     """The C agent is not there: the package was not built with a compiler at hand."""
+
+
+class CgroupError(HostUnfitError):
+    """A cgroup could not be made, read or removed; the message names the directory or the process."""
+
+
+class CgroupGoneError(CgroupError):
+    """The cgroup does not exist any more, or the process asked about has ended."""
+
+
+class ToolError(HostUnfitError):
+    """A helper program is missing, failed or ran too long; the message has its command line."""
 
 
 class CellsFailedError(IsobenchError):

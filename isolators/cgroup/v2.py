@@ -1,0 +1,90 @@
+"""Groups on cgroup v2: one directory each. Source: Documentation/admin-guide/cgroup-v2.rst.
+
+The host's own groups are left as they are. Controllers are switched on for the children of the run's
+parent group only; that works when the root already offers them to its children, as systemd arranges.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from isobench.errors import CgroupGoneError
+from isobench.isolators.cgroup.files import read_file, write_file
+from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, cpu_max, cpu_stat_v2, usage_ns_v2
+from isobench.isolators.cgroup.tree import CgroupTree, CgroupView, check_limit
+from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
+
+CHILD_CONTROLLERS = ("cpu", "memory", "pids")
+CONTROLLERS_OF_VIEW = ("cpu", "cpuacct", "memory", "pids")
+"""All are one directory on v2; ``cpuacct`` is here so that callers need not know the version."""
+DELETED = " (deleted)"
+
+
+class V2View(CgroupView):
+    """A group on v2."""
+
+    def cpu_limit(self) -> CpuLimit | None:
+        """From cpu.max; the root group and groups without the controller have no such file: unlimited."""
+        text = self._read("cpu.max")
+        return None if text is None else cpu_max(text)
+
+    def cpu_usage_ns(self) -> int:
+        """From cpu.stat, which every group has."""
+        return usage_ns_v2(read_file(self.directory("cpu") / "cpu.stat"))
+
+    def cpu_stat(self) -> CpuStat:
+        """From cpu.stat; zeros without the controller."""
+        return cpu_stat_v2(read_file(self.directory("cpu") / "cpu.stat"))
+
+    def memory_current_bytes(self) -> int | None:
+        """From memory.current."""
+        text = self._read("memory.current")
+        return None if text is None else int(text)
+
+    def _read(self, name: str) -> str | None:
+        """A file of a controller that may be switched off for this group."""
+        group = self.directory("cpu")
+        if group.exists() and not (group / name).exists():
+            return None
+        return read_file(group / name)
+
+
+class V2Tree(CgroupTree):
+    """The unified hierarchy, where it holds the cpu controller."""
+
+    @property
+    def _unified(self) -> Hierarchy:
+        return self._by_controller()[""]
+
+    def directories(self, name: str) -> tuple[str, ...]:
+        """The one directory."""
+        return (str(self._unified.point / name.lstrip("/")),)
+
+    def cpu_limit_writes(self, name: str, limit: CpuLimit) -> tuple[FileWrite, ...]:
+        """Quota and period go in one write, to cpu.max."""
+        check_limit(limit)
+        (group,) = self.directories(name)
+        return (FileWrite(f"{group}/cpu.max", f"{limit.quota_us} {limit.period_us}"),)
+
+    def _parents(self, token: str) -> tuple[Path, ...]:
+        return (self._unified.point / token,)
+
+    def _delegate(self, parent: Path) -> None:
+        offered = read_file(parent / "cgroup.controllers").split()
+        wanted = " ".join(f"+{name}" for name in CHILD_CONTROLLERS if name in offered)
+        write_file(parent / "cgroup.subtree_control", wanted)
+
+    def _view(self, subject: str, groups: Mapping[str, str]) -> V2View:
+        group = groups.get("", "/")
+        if group.endswith(DELETED):
+            raise CgroupGoneError(f"{subject}: its cgroup {group.removesuffix(DELETED)} was removed")
+        directory = self._unified.directory(group)
+        return V2View(subject, {} if directory is None else dict.fromkeys(CONTROLLERS_OF_VIEW, directory))
+
+    def _lack(self) -> Readiness:
+        point = self._unified.point
+        if "cpu" in read_file(point / "cgroup.subtree_control").split():
+            return READY
+        return unavailable(
+            f"{point} does not offer the cpu controller to its children",
+            f"echo +cpu > {point}/cgroup.subtree_control",
+        )

@@ -1,0 +1,49 @@
+"""The kernel's mount table, parsed. Source: proc_pid_mountinfo(5)."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of /proc/<pid>/mountinfo."""
+
+    root: str
+    """Which directory of the file system is seen at ``point``."""
+    point: str
+    read_only: bool
+    """Either the mount or its file system is read-only."""
+    fstype: str
+    source: str
+    super_options: tuple[str, ...]
+
+
+def parse_mountinfo(text: str) -> tuple[Mount, ...]:
+    """Every mount, in the order of the table (later ones may cover earlier ones)."""
+    return tuple(_mount(line) for line in text.splitlines() if line)
+
+
+def _mount(line: str) -> Mount:
+    # The optional fields before the lone "-" vary in number, hence the split in two.
+    before, _, after = line.partition(" - ")
+    _id, _parent, _device, root, point, options, *_optional = before.split(" ")
+    fstype, source, super_options = after.split(" ", 2)
+    flags = tuple(super_options.split(","))
+    return Mount(
+        root=_plain(root),
+        point=_plain(point),
+        read_only="ro" in options.split(",") or "ro" in flags,
+        fstype=fstype,
+        source=_plain(source),
+        super_options=flags,
+    )
+
+
+def _plain(text: str) -> str:
+    """A path as it is: space, tab, newline and backslash come as three octal digits."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
