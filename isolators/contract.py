@@ -47,6 +47,15 @@ class Site:
     """The shared root file system: /isoagent, and empty /proc, /sys, /dev (with null), /tmp."""
     cgroups: CgroupTree
 
+    def tool_group(self, leaf: str) -> str:
+        """The name of a cgroup that a tool (LXC, runc) makes by itself, in all hierarchies there are.
+
+        On v2 inside the run's parent group, where the controllers are handed down; on v1 beside it: the
+        tools use hierarchies in which we have no parent, and would leave one behind there.
+        """
+        return f"{self.token}/{leaf}" if self.cgroups.mode == "v2" else f"{self.token}-{leaf}"
+
+
 
 AGENT_INSIDE = "/isoagent"
 """Path of the agent in every root file system."""

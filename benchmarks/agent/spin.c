@@ -1,7 +1,11 @@
 /* Burns CPU on every thread for a window of wall time and records when it ran and when it stood still.
  *
  * Each thread reads the clock in a tight loop. Two readings further apart than the threshold mean that
- * the thread did not run in between: a stall (throttled, preempted, or a guest that lost its CPU). */
+ * the thread did not run in between: a stall (throttled, preempted, or a guest that lost its CPU).
+ *
+ * The window begins after a lead-in. At the go-ahead the group's quota is unspent and its period timer
+ * stands at any phase, so the first k periods may grant k + 1 quotas; once the group has been throttled,
+ * its use repeats every period and any k periods hold exactly k quotas, at whatever phase they begin. */
 #define _GNU_SOURCE
 #include "agent.h"
 
@@ -16,13 +20,13 @@
 
 struct worker {
     pthread_t thread;
-    int64_t cpu_ns, run_ns, stall_ns, longest_stall_ns, stalls, progress, wall_ns;
+    int64_t cpu_ns, cpu_total_ns, run_ns, stall_ns, longest_stall_ns, stalls, progress, wall_ns;
     int64_t *period_run_ns;
 };
 
 static struct {
-    int64_t threads, window_ns, period_ns, threshold_ns, periods;
-    int64_t begin_ns;
+    int64_t threads, lead_ns, window_ns, period_ns, threshold_ns, periods;
+    int64_t begin_ns; /* of the window, after the lead-in */
     pthread_barrier_t go;
 } job;
 
@@ -58,7 +62,10 @@ static void *spin(void *argument)
 {
     struct worker *me = argument;
     pthread_barrier_wait(&job.go);
-    int64_t cpu_before = thread_cpu_ns();
+    int64_t cpu_at_go = thread_cpu_ns();
+    while (now_ns() < job.begin_ns)
+        ;
+    int64_t cpu_at_begin = thread_cpu_ns();
     /* The window is the same for all threads; a thread that comes late has stood still until then. */
     int64_t last = 0, run_from = 0;
     while (last < job.window_ns) {
@@ -75,7 +82,9 @@ static void *spin(void *argument)
     if (run_from < job.window_ns)
         add_run(me, run_from, job.window_ns);
     me->wall_ns = last;
-    me->cpu_ns = thread_cpu_ns() - cpu_before;
+    int64_t cpu_at_end = thread_cpu_ns();
+    me->cpu_ns = cpu_at_end - cpu_at_begin;
+    me->cpu_total_ns = cpu_at_end - cpu_at_go;
     return NULL;
 }
 
@@ -98,12 +107,14 @@ static void report(const struct worker *workers)
 
     json_begin();
     json_string("verb", "spun");
+    json_integer("lead_ns", job.lead_ns);
     json_integer("window_ns", job.window_ns);
     json_integer("wall_ns", wall);
     json_integer("gap_threshold_ns", job.threshold_ns);
     json_integer("stalls", stalls);
     json_integer("longest_stall_ns", longest);
     EACH("cpu_ns", cpu_ns);
+    EACH("cpu_total_ns", cpu_total_ns);
     EACH("run_ns", run_ns);
     EACH("stall_ns", stall_ns);
     EACH("progress", progress);
@@ -114,11 +125,13 @@ static void report(const struct worker *workers)
 
 int verb_spin(int argc, char **argv)
 {
-    int64_t window_us = 1000000, period_us = 100000, threshold_us = 20;
+    int64_t lead_us = 0, window_us = 1000000, period_us = 100000, threshold_us = 20;
     job.threads = 1;
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--threads") == 0)
             job.threads = parse_integer("--threads", take_value(argc, argv, &i), 1, MAX_THREADS);
+        else if (strcmp(argv[i], "--lead-us") == 0)
+            lead_us = parse_integer("--lead-us", take_value(argc, argv, &i), 0, 3600000000LL);
         else if (strcmp(argv[i], "--window-us") == 0)
             window_us = parse_integer("--window-us", take_value(argc, argv, &i), 1, 3600000000LL);
         else if (strcmp(argv[i], "--period-us") == 0)
@@ -127,6 +140,7 @@ int verb_spin(int argc, char **argv)
             threshold_us = parse_integer("--threshold-us", take_value(argc, argv, &i), 1, 1000000);
         else
             usage_error("unknown option", argv[i]);
+    job.lead_ns = lead_us * 1000;
     job.window_ns = window_us * 1000;
     job.period_ns = period_us * 1000;
     job.threshold_ns = threshold_us * 1000;
@@ -149,7 +163,7 @@ int verb_spin(int argc, char **argv)
     hello_begin("spin");
     json_end();
     wait_for_go();
-    job.begin_ns = now_ns();
+    job.begin_ns = now_ns() + job.lead_ns;
     spin(&workers[0]); /* the barrier inside lets the others go */
     for (int64_t i = 1; i < job.threads; i++)
         pthread_join(workers[i].thread, NULL);

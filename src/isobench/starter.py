@@ -4,46 +4,255 @@ No Python runs in the timed path: the agent executes the launch and stamps CLOCK
 module only writes its command line and reads its JSON lines.
 """
 
-from collections.abc import Iterator
+import json
+import logging
+import os
+import selectors
+import shlex
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
-from isobench.model import Event, Launch
+from isobench.errors import AgentMissingError, StarterError
+from isobench.model import Event, FileWrite, Launch, Status, Step
+
+_LOG = logging.getLogger(__name__)
+
+_PAUSE_MS = 5
+"""Rest between two starts, so that the kernel's deferred clean-up of the one before is mostly over."""
+
+_END_TIMEOUT_S = 60.0
+"""How long the agent may take to clean up; it bounds its own waits at 30 s each."""
+
+ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C",
+}
+"""The whole environment of the agent and of every tool it starts: the same on every host and in every run."""
 
 
 def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Iterator[Event]:
     """Start ``count`` instances one after another, each run to its end; yields an ``attempt`` each.
 
+    ``timeout_s`` bounds each start from invoke to exit. Closing the iterator early, or an interrupt while
+    it waits, ends the instance in hand and cleans up.
+
     Raises :class:`isobench.errors.StarterError` when the agent dies or says something unknown.
     """
-    raise NotImplementedError
+    options = ("--count", str(count), "--pause-ms", str(_PAUSE_MS))
+    with _Process(agent, launch, options, timeout_s) as process:
+        for _ in range(count):
+            yield process.next_event(None)
 
 
 class Session:
     """Instances held at once, under one agent process that reaps all their descendants."""
 
-    pid: int
-    """The agent's process: a child subreaper, so every process of every instance descends from it."""
+    def __init__(self, process: "_Process") -> None:
+        self._process = process
+        self._waiting: deque[Event] = deque()
+        self._ended: tuple[Event, ...] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The agent's process: a child subreaper, so every process of every instance descends from it."""
+        return self._process.pid
 
     def start(self) -> Event:
         """Start the next instance (slot 0, 1, …); returns its ``ready`` event, ok or not."""
-        raise NotImplementedError
+        self._process.command("start")
+        while True:
+            event = self._process.next_event(None)
+            if event.kind == "ready":
+                return event
+            self._waiting.append(event)
 
     def send(self, slot: int) -> None:
         """Write one newline to the workload's standard input ("go on")."""
-        raise NotImplementedError
+        self._process.command(f"send {slot}")
 
     def next(self, timeout_s: float) -> Event:
-        """The next ``line`` or ``exit`` event of any instance; raises TimeoutError."""
-        raise NotImplementedError
+        """The next ``line`` of any instance. Raises TimeoutError after ``timeout_s``."""
+        if self._waiting:
+            return self._waiting.popleft()
+        return self._process.next_event(timeout_s)
 
     def end(self) -> tuple[Event, ...]:
         """Let every instance end, kill what does not, clean up; their ``exit`` events. Idempotent."""
-        raise NotImplementedError
+        if self._ended is None:
+            self._process.command("end")
+            events: list[Event] = []
+            while (event := self._process.next_event(_END_TIMEOUT_S)).kind != "end":
+                events.append(event)
+            self._ended = tuple(event for event in events if event.kind == "exit")
+        return self._ended
 
 
 @contextmanager
-def session(agent: Path, launch: Launch, *, timeout_s: float) -> Iterator[Session]:
-    """An interactive agent; ends every instance on leaving, whatever happened inside."""
-    raise NotImplementedError
-    yield Session()
+def session(agent: Path, launch: Launch, *, timeout_s: float, slots: int = 64) -> Iterator[Session]:
+    """An interactive agent for up to ``slots`` instances; ends every one on leaving, whatever happened.
+
+    ``timeout_s`` bounds each start from invoke to the workload's first line.
+    """
+    with _Process(agent, launch, ("--interactive", "--count", str(slots)), timeout_s) as process:
+        yield Session(process)
+
+
+class _Process:
+    """One running ``isoagent start``. Leaving the context asks it to end and waits until it has cleaned up."""
+
+    def __init__(self, agent: Path, launch: Launch, options: tuple[str, ...], timeout_s: float) -> None:
+        timeout = ("--timeout-ms", str(max(1, round(timeout_s * 1000))))
+        self._argv = (str(agent), "start", *options, *timeout, *_launch_arguments(launch))
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._buffer = b""
+
+    def __enter__(self) -> "_Process":
+        _LOG.debug("%s", shlex.join(self._argv))
+        try:
+            self._process = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=dict(ENVIRONMENT),
+                # A Ctrl-C at the terminal is for us to handle: the agent ends an instance in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise AgentMissingError(
+                f"the agent {self._argv[0]} cannot be executed: {error.strerror}", remedy="make agent"
+            ) from error
+        self._stdin = cast(IO[bytes], self._process.stdin)
+        self._stdout = cast(IO[bytes], self._process.stdout)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._stdout, selectors.EVENT_READ)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._stop()
+        finally:
+            self._selector.close()
+            self._stdin.close()
+            self._stdout.close()
+            self._errors.close()
+
+    def _stop(self) -> None:
+        """SIGTERM makes the agent kill the instance in hand and clean up; SIGKILL is the last resort.
+
+        Its output is drained meanwhile, lest it waits for us to read while we wait for it to end.
+        """
+        if self._process.poll() is None:
+            self._process.terminate()
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        while self._read(deadline - time.monotonic()):
+            self._buffer = b""
+        try:
+            self._process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _LOG.warning("the agent %d did not end by itself and is killed", self._process.pid)
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def command(self, line: str) -> None:
+        try:
+            self._stdin.write(line.encode() + b"\n")
+            self._stdin.flush()
+        except BrokenPipeError as error:
+            raise self._died() from error
+
+    def next_event(self, timeout_s: float | None) -> Event:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"the agent said nothing for {timeout_s} s")
+            if not self._read(left) and (deadline is None or time.monotonic() < deadline):
+                raise self._died()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return parse_event(line)
+
+    def _read(self, timeout_s: float | None) -> bool:
+        """Wait for output and take it; False at its end, or when the time is over."""
+        if not self._selector.select(None if timeout_s is None else max(0.0, timeout_s)):
+            return False
+        chunk = os.read(self._stdout.fileno(), 1 << 16)
+        self._buffer += chunk
+        return bool(chunk)
+
+    def _died(self) -> StarterError:
+        try:
+            code: int | None = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = None
+        self._errors.seek(0)
+        said = self._errors.read()[-2000:].decode(errors="replace").strip()
+        return StarterError(f"the agent's start ended early (exit code {code}): {said or 'it said nothing'}")
+
+
+def parse_event(line: bytes) -> Event:
+    """One line of the agent's output as a value. Raises StarterError for anything that is not an event."""
+    try:
+        found: dict[str, Any] = json.loads(line)
+        return Event(
+            kind=found["event"],
+            slot=found.get("slot", 0),
+            status=Status(found.get("status", "ok")),
+            reason=found.get("reason"),
+            phases_ns=found.get("phases_ns", {}),
+            invoke_ns=found.get("invoke_ns", 0),
+            t_ns=found.get("t_ns", 0),
+            pid=found.get("pid"),
+            exit_code=found.get("exit_code"),
+            term_signal=found.get("term_signal"),
+            output=found.get("output", ""),
+            output_bytes=found.get("output_bytes", 0),
+            stderr=found.get("stderr", ""),
+        )
+    except (ValueError, KeyError, AttributeError) as error:
+        raise StarterError(f"the agent said what is no event: {line[:200]!r}") from error
+
+
+def _launch_arguments(launch: Launch) -> tuple[str, ...]:
+    words: list[str] = []
+    for directory in launch.cgroups:
+        words += ["--cgroup", directory]
+    for write in launch.cgroup_writes:
+        words += _write_words(write)
+    for step in launch.steps:
+        words += ["--step", *_step_words(step)]
+    for step in launch.cleanup:
+        words += ["--cleanup", *_step_words(step)]
+    if launch.namespaces:
+        words += ["--namespaces", ",".join(launch.namespaces)]
+    if launch.root is not None:
+        option = "--chroot" if launch.root_change == "chroot" else "--pivot-root"
+        words += [option, str(launch.root)]
+    if launch.mount_proc:
+        words.append("--proc")
+    if launch.console:
+        words.append("--console")
+    if launch.spawn is not None:
+        words += ["--spawn", str(len(launch.spawn)), *launch.spawn]
+    if launch.adopt is not None:
+        words += ["--adopt", launch.adopt]
+    return tuple(words)
+
+
+def _write_words(write: FileWrite) -> list[str]:
+    return ["--write", write.path, write.value]
+
+
+def _step_words(step: Step) -> list[str]:
+    return [step.phase or "-", str(len(step.argv)), *step.argv]

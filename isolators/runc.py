@@ -1,0 +1,135 @@
+"""runc: a generated OCI bundle; create and start as separate phases (OCI runtime specification)."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from isobench.isolators import contract
+from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.requirements import find_tool, first_lack, need_root, need_tool
+from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness, Step
+
+
+class RuncOptions(contract.Options):
+    """Which runc; two entries with other binaries compare two builds."""
+
+    binary: str = "runc"
+
+
+class Runc(Isolator[RuncOptions]):
+    """Start the workload by ``runc create``, ``runc start``; remove it by ``runc delete``."""
+
+    kind = "runc"
+    Options = RuncOptions
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            phases=frozenset({"invoke", "created", "first_instruction", "ready", "exit", "cleaned"}),
+            limits=frozenset({"cpu"}),
+            t0="just before the clone of `runc create`",
+            covers="the container, and runc's own init until it becomes the workload",
+        )
+
+    def probe(self, site: Site) -> Readiness:
+        lack = first_lack(need_tool(self.options.binary, "runc"), need_root("runc"))
+        return lack or site.cgroups.writable()
+
+    def tools(self) -> tuple[str, ...]:
+        return (self.options.binary,)
+
+    @contextmanager
+    def prepare(
+        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+    ) -> Iterator[Launch]:
+        home = site.work / self.name
+        group = site.tool_group("runc")
+        for slot in range(slots):
+            bundle = home / f"bundle-{slot}"
+            bundle.mkdir(parents=True)
+            config = configuration(site, command, limits.cpu, f"/{group}-{slot}")
+            (bundle / "config.json").write_text(json.dumps(config))
+        runc = (find_tool(self.options.binary) or self.options.binary, "--root", str(home / "state"))
+        container = f"{site.token}-{{n}}"
+        pid_file = str(home / "bundle-{n}" / "pid")
+        create = (*runc, "create", "--bundle", str(home / "bundle-{n}"), "--pid-file", pid_file, container)
+        yield Launch(
+            host_argv=tuple(command),
+            steps=(Step(create, phase="created"), Step((*runc, "start", container))),
+            adopt=pid_file,
+            cleanup=(Step((*runc, "delete", "--force", container)),),
+        )
+
+
+_CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+
+_MOUNTS: list[dict[str, Any]] = [
+    {"destination": "/proc", "type": "proc", "source": "proc"},
+    {
+        "destination": "/dev",
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+        "destination": "/dev/pts",
+        "type": "devpts",
+        "source": "devpts",
+        "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    {
+        "destination": "/dev/shm",  # noqa: S108 - a mount point inside the container
+        "type": "tmpfs",
+        "source": "shm",
+        "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+    },
+    {
+        "destination": "/dev/mqueue",
+        "type": "mqueue",
+        "source": "mqueue",
+        "options": ["nosuid", "noexec", "nodev"],
+    },
+    {
+        "destination": "/sys",
+        "type": "sysfs",
+        "source": "sysfs",
+        "options": ["nosuid", "noexec", "nodev", "ro"],
+    },
+]
+"""What `runc spec` mounts, less the view of the host's cgroups."""
+
+
+def configuration(
+    site: Site, command: Sequence[str], cpu: CpuLimit | None, cgroups_path: str
+) -> dict[str, Any]:
+    """An OCI config.json close to what ``runc spec`` writes: same namespaces, capabilities and masked paths.
+
+    No seccomp filter (``runc spec`` has none either) and no rlimits: raising one needs CAP_SYS_RESOURCE,
+    which a host may lack, and no other isolator sets any.
+    """
+    resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
+    if cpu:
+        resources["cpu"] = {"quota": cpu.quota_us, "period": cpu.period_us}
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": list(command),
+            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "cwd": "/",
+            "capabilities": {kind: _CAPABILITIES for kind in ("bounding", "effective", "permitted")},
+            "noNewPrivileges": True,
+        },
+        "root": {"path": str(site.rootfs), "readonly": True},
+        "hostname": "isobench",
+        "mounts": _MOUNTS,
+        "linux": {
+            "resources": resources,
+            "cgroupsPath": cgroups_path,
+            "namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
+            "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        },
+    }
