@@ -1,0 +1,272 @@
+"""The result folder of a run, and how it is read.
+
+::
+
+    results/<run-id>/
+        run.json         what was run, where, with what: one RunRecord
+        samples.jsonl    one Sample a line, in the order they were taken
+        pairs.jsonl      one line for each (cell, block) that was measured to its end
+
+Reports need run.json and samples.jsonl; ``resume`` needs all three. A (cell, block) counts as done when
+pairs.jsonl says so and samples.jsonl holds at least as many of its lines as were counted then, so that
+neither a kill in the middle of a block nor a power cut that reorders the two files makes a half-measured
+block pass for a whole one. Lines of a torn block stay: they are honest attempts, and the block is measured
+again as a whole.
+
+This module reads; :mod:`isobench.journal_writer` writes.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from pydantic import TypeAdapter, ValidationError
+
+from isobench.errors import ResultsError
+from isobench.model import SCHEMA_VERSION, Sample, Status
+
+RUN_FILE = "run.json"
+SAMPLES_FILE = "samples.jsonl"
+PAIRS_FILE = "pairs.jsonl"
+
+_WHICH_FOLDER = "name the folder that `isobench run` printed at its end, for example results/<run-id>"
+
+
+@dataclass(frozen=True, slots=True)
+class IsolatorRecord:
+    """One isolator of a run: how it was configured and what came of its probe."""
+
+    name: str
+    """The name in the matrix."""
+    kind: str
+    shown_as: str
+    """The name in the cells: ``name``, or what tells more (``qemu-tcg``)."""
+    options: Mapping[str, Any]
+    t0: str
+    """What exactly the start of the clock is."""
+    covers: str
+    """Which processes a CPU limit covers."""
+    shares_kernel: bool
+    status: Status
+    reason: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRecord:
+    """A host program that an isolator ran."""
+
+    path: str | None = None
+    version: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """run.json: everything about a run that is not a sample. Times are UTC, ISO 8601."""
+
+    run_id: str
+    started: str
+    finished: str | None
+    status: Literal["running", "interrupted", "finished"]
+    """``running`` in a run that is over means that it was killed."""
+    seed: int
+    matrix: Mapping[str, Any]
+    """The whole matrix in the shape of matrix.toml, defaults filled in."""
+    host: Mapping[str, Any]
+    tools: Mapping[str, ToolRecord]
+    isolators: tuple[IsolatorRecord, ...]
+    benchmarks: tuple[str, ...]
+    wall_s: float
+    """Seconds from the start of the run to this record, without the pauses before a resume."""
+    timed_s: float
+    """Seconds of ``wall_s`` inside timed sections."""
+    isobench_version: str
+    v: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A whole result folder as it was read."""
+
+    record: RunRecord
+    samples: tuple[Sample, ...]
+    done: frozenset[tuple[str, int]] = frozenset()
+    """The (cell id, block) that were measured to their end."""
+    warnings: tuple[str, ...] = ()
+    """What was odd but bearable, a sentence each: a torn last line."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellState:
+    """How a cell ended, over all its attempts."""
+
+    status: Status
+    ok: int
+    """Attempts that gave a value."""
+    not_ok: int
+    reason: str | None = None
+    remedy: str | None = None
+
+
+def read_run(folder: Path) -> tuple[RunRecord, tuple[Sample, ...]]:
+    """The record and the samples of a result folder; as :func:`load`, without what only resume needs."""
+    stored = load(folder)
+    return stored.record, stored.samples
+
+
+def load(folder: Path) -> StoredRun:
+    """Read a whole result folder.
+
+    Raises :class:`isobench.errors.ResultsError` for a folder that is missing or foreign, a file of a newer
+    isobench, and a line that is no sample (with its number). Only a torn last line is borne with.
+    """
+    record = read_record(folder)
+    samples, torn = read_samples(folder / SAMPLES_FILE)
+    counted = Counter((sample.cell, sample.block) for sample in samples)
+    pairs = folder / PAIRS_FILE
+    done = _read_pairs(pairs) if pairs.exists() else {}
+    return StoredRun(
+        record=record,
+        samples=samples,
+        done=frozenset(pair for pair, lines in done.items() if counted[pair] >= lines),
+        warnings=() if torn is None else (torn,),
+    )
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read run.json of a result folder."""
+    path = folder / RUN_FILE
+    if not folder.is_dir():
+        raise ResultsError(f"{folder}: there is no such folder", remedy=_WHICH_FOLDER)
+    if not path.is_file():
+        raise ResultsError(
+            f"{folder}: not a result folder of isobench, it has no {RUN_FILE}", remedy=_WHICH_FOLDER
+        )
+    data = _decode(_read_bytes(path), str(path))
+    try:
+        return _record_type().validate_python(data)
+    except ValidationError as error:
+        _foreign(str(path), "the record of a run", error)
+
+
+def read_samples(path: Path) -> tuple[tuple[Sample, ...], str | None]:
+    """The samples of one samples.jsonl and, when its last line is torn, a sentence that says so."""
+    lines, torn = _split(_read_bytes(path))
+    samples = tuple(_samples(path, lines))
+    if torn is None:
+        return samples, None
+    where = f"{path}:{len(lines) + 1}"
+    return samples, f"{where}: the last line is torn ({len(torn)} bytes); the run was killed while it wrote"
+
+
+def cell_states(samples: Iterable[Sample]) -> dict[str, CellState]:
+    """How each cell ended, by its id, in the order of first appearance.
+
+    One failed attempt makes the cell failed, one timeout makes it a timeout: an attempt that did not
+    come off is a finding, however many others did. Else the last line decides, so that a cell that became
+    available between a run and its resume ends as what it was measured to be.
+    """
+    by_cell: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_cell.setdefault(sample.cell, []).append(sample)
+    return {cell: _state(lines) for cell, lines in by_cell.items()}
+
+
+def _state(lines: list[Sample]) -> CellState:
+    decisive = lines[-1]
+    for status in (Status.TIMEOUT, Status.FAILED):  # the later one wins
+        decisive = next((line for line in lines if line.status is status), decisive)
+    ok = sum(line.status is Status.OK for line in lines)
+    return CellState(decisive.status, ok, len(lines) - ok, decisive.reason, decisive.remedy)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror}", remedy=_WHICH_FOLDER) from error
+
+
+def _split(data: bytes) -> tuple[list[bytes], bytes | None]:
+    """The whole lines of a journal, and what a kill has left of a last one.
+
+    A last line that lacks nothing but its newline is whole: no proper prefix of a JSON object is JSON.
+    """
+    *lines, tail = data.split(b"\n")
+    if not tail:
+        return lines, None
+    try:
+        json.loads(tail)
+    except ValueError:
+        return lines, tail
+    return [*lines, tail], None
+
+
+def whole_bytes(data: bytes) -> bytes:
+    """A journal without a torn last line, ready to be appended to."""
+    lines, _ = _split(data)
+    return b"".join(line + b"\n" for line in lines)
+
+
+def _samples(path: Path, lines: Iterable[bytes]) -> Iterator[Sample]:
+    adapter = _sample_type()
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}:{number}"
+        try:
+            yield adapter.validate_python(_decode(line, where))
+        except ValidationError as error:
+            _foreign(where, "a sample", error)
+
+
+def _read_pairs(path: Path) -> dict[tuple[str, int], int]:
+    lines, _ = _split(_read_bytes(path))
+    pairs: dict[tuple[str, int], int] = {}
+    for number, line in enumerate(lines, start=1):
+        data = _decode(line, f"{path}:{number}")
+        try:
+            pairs[str(data["cell"]), int(data["block"])] = int(data["samples"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultsError(f"{path}:{number}: not a line of isobench: {error!r}") from error
+    return pairs
+
+
+def _decode(text: bytes, where: str) -> dict[str, Any]:
+    """One JSON object of ours; ``where`` is the file (and line) for the message."""
+    try:
+        data = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ResultsError(f"{where}: not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ResultsError(f"{where}: not of isobench: found {type(data).__name__}, expected a JSON object")
+    version = data.get("v")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ResultsError(
+            f"{where}: written by a newer isobench (v {version}; this one reads up to v {SCHEMA_VERSION})",
+            remedy="read it with the isobench that wrote it, or upgrade this one",
+        )
+    return data
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of a journal")
+
+
+def _foreign(where: str, what: str, error: ValidationError) -> NoReturn:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    raise ResultsError(f"{where}: not {what} of isobench: {key}: {first['msg']}") from error
+
+
+@cache
+def _sample_type() -> TypeAdapter[Sample]:
+    return TypeAdapter(Sample)
+
+
+@cache
+def _record_type() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)
