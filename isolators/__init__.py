@@ -1,0 +1,1 @@
+"""How a workload is isolated: one file an isolator, and the contract they share."""

@@ -20,7 +20,9 @@ class Cgroups(Isolator[Options]):
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            phases=frozenset({"invoke", "created", "spawned", "first_instruction", "ready", "exit", "cleaned"}),
+            phases=frozenset(
+                {"invoke", "created", "spawned", "first_instruction", "ready", "exit", "cleaned"}
+            ),
             limits=frozenset({"cpu"}),
             t0="just before the first mkdir(2) of its cgroups",
             covers="the workload alone",

@@ -56,7 +56,6 @@ class Site:
         return f"{self.token}/{leaf}" if self.cgroups.mode == "v2" else f"{self.token}-{leaf}"
 
 
-
 AGENT_INSIDE = "/isoagent"
 """Path of the agent in every root file system."""
 

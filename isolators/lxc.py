@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.requirements import find_tool, first_lack, need_root, need_tool
-from isobench.model import NO_LIMITS, READY, Capabilities, CpuLimit, Launch, Limits, Readiness
+from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness
 
 
 class LxcOptions(contract.Options):
@@ -51,17 +50,19 @@ class Lxc(Isolator[LxcOptions]):
         config = home / "config"
         config.write_text(configuration(site, command, limits.cpu))
         group = site.tool_group("lxc")
-        argv = (find_tool(self.options.binary) or self.options.binary, "--foreground", "--name", f"{site.token}-{{n}}",
-                "--lxcpath", str(home), "--rcfile", str(config),
-                "--define", f"lxc.cgroup.dir.container={group}-{{n}}",
-                "--define", f"lxc.cgroup.dir.monitor={group}-monitor-{{n}}",
-                # LXC never removes this one; under our name the residue check can see and remove it.
-                "--define", f"lxc.cgroup.dir.monitor.pivot={group}-pivot")  # fmt: skip
-        yield Launch(host_argv=tuple(command), spawn=argv)
+        start = (find_tool(self.options.binary) or self.options.binary, "--foreground")
+        container = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config))
+        groups = (
+            *("--define", f"lxc.cgroup.dir.container={group}-{{n}}"),
+            *("--define", f"lxc.cgroup.dir.monitor={group}-monitor-{{n}}"),
+            # LXC never removes this one; under our name the residue check can see and remove it.
+            *("--define", f"lxc.cgroup.dir.monitor.pivot={group}-pivot"),
+        )
+        yield Launch(host_argv=tuple(command), spawn=(*start, *container, *groups))
 
 
 def configuration(site: Site, command: Sequence[str], cpu: CpuLimit | None) -> str:
-    """A container configuration (lxc.container.conf(5)): own root, all namespaces, no network but loopback."""
+    """A container configuration (lxc.container.conf(5)): own root, all namespaces, only a loopback device."""
     lines = [
         "lxc.uts.name = isobench",
         f"lxc.rootfs.path = dir:{site.rootfs}",

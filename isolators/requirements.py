@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 from isobench.model import Readiness, unavailable
 from isobench.starter import ENVIRONMENT
@@ -10,7 +11,7 @@ from isobench.starter import ENVIRONMENT
 def find_tool(name_or_path: str) -> str | None:
     """The absolute path of a program, looked up on the fixed PATH of all starts, not on the user's."""
     found = shutil.which(name_or_path, path=ENVIRONMENT["PATH"])
-    return os.path.abspath(found) if found else None
+    return str(Path(found).absolute()) if found else None
 
 
 def need_root(what: str) -> Readiness | None:

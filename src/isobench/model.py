@@ -27,7 +27,8 @@ PHASES = (
 """The phases of one start, in their usual order.
 
 ``invoke``: just before the first system call of the start, the zero of all the others.
-``created``: the isolation exists, the workload does not run yet (``runc create`` has returned; the cgroup is made).
+``created``: the isolation exists, the workload does not run yet (``runc create`` has returned; the cgroup
+is made).
 ``spawned``: exec of the started program (the workload, or for LXC and QEMU the tool) has taken effect.
 ``kernel``: the first byte of the guest kernel's console has reached the host (VMs only).
 ``first_instruction``: the workload's own stamp at the top of main, where it shares the host's clock.

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
 from isobench.errors import AgentMissingError, StarterError
 from isobench.model import Event, FileWrite, Launch, Status, Step
@@ -104,7 +104,7 @@ def session(agent: Path, launch: Launch, *, timeout_s: float, slots: int = 64) -
 
 
 class _Process:
-    """One running ``isoagent start``. Leaving the context asks it to end and waits until it has cleaned up."""
+    """One running ``isoagent start``. Leaving the context makes it end and waits until it has cleaned up."""
 
     def __init__(self, agent: Path, launch: Launch, options: tuple[str, ...], timeout_s: float) -> None:
         timeout = ("--timeout-ms", str(max(1, round(timeout_s * 1000))))
@@ -112,7 +112,7 @@ class _Process:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._buffer = b""
 
-    def __enter__(self) -> "_Process":
+    def __enter__(self) -> Self:
         _LOG.debug("%s", shlex.join(self._argv))
         try:
             self._process = subprocess.Popen(
@@ -243,11 +243,13 @@ def _launch_arguments(launch: Launch) -> tuple[str, ...]:
         words.append("--proc")
     if launch.console:
         words.append("--console")
+    return (*words, *_process_words(launch))
+
+
+def _process_words(launch: Launch) -> list[str]:
     if launch.spawn is not None:
-        words += ["--spawn", str(len(launch.spawn)), *launch.spawn]
-    if launch.adopt is not None:
-        words += ["--adopt", launch.adopt]
-    return tuple(words)
+        return ["--spawn", str(len(launch.spawn)), *launch.spawn]
+    return ["--adopt", launch.adopt or ""]
 
 
 def _write_words(write: FileWrite) -> list[str]:
