@@ -46,6 +46,15 @@ def groups_below(directory: Path) -> tuple[Path, ...]:
     return tuple(Path(path) for path, _dirs, _files in os.walk(directory, topdown=False))
 
 
+def named_groups(top: Path, prefix: str) -> tuple[Path, ...]:
+    """The topmost groups below ``top`` whose name begins with ``prefix``; they are not searched in turn."""
+    found: list[Path] = []
+    for path, names, _files in os.walk(top):
+        found.extend(Path(path) / name for name in names if name.startswith(prefix))
+        names[:] = [name for name in names if not name.startswith(prefix)]
+    return tuple(found)
+
+
 def members(directory: Path) -> tuple[int, ...]:
     """Process ids in the group and all groups below it, ascending."""
     found: set[int] = set()

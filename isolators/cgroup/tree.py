@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from isobench.errors import CgroupError, CgroupGoneError, InternalError, UsageError
-from isobench.isolators.cgroup.files import make_group, members, remove_group
+from isobench.isolators.cgroup.files import make_group, members, named_groups, remove_group
 from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, membership
 from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
 
@@ -138,9 +138,16 @@ class CgroupTree(ABC):
             self.remove(token)
 
     def remove(self, token: str) -> None:
-        """Remove the parent group of that token from every hierarchy, where it is."""
-        for hierarchy in self.hierarchies:
-            remove_group(hierarchy.point / token)
+        """Remove every group whose name begins with the token, in every hierarchy."""
+        for group in self.named(token):
+            remove_group(group)
+
+    def named(self, prefix: str) -> tuple[Path, ...]:
+        """The topmost groups whose name begins with ``prefix``, wherever they are in any hierarchy.
+
+        Tools make groups in hierarchies no limit of ours needs, and some below the group they run in.
+        """
+        return tuple(group for h in self.hierarchies for group in named_groups(h.point, prefix))
 
     def of(self, pid: int) -> CgroupView:
         """The group of a process. CgroupGoneError when it has ended, even if nobody has reaped it yet."""

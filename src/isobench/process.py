@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isobench.errors import ToolError
+from isobench.starter import ENVIRONMENT
 
 log = logging.getLogger(__name__)
 
 STDERR_TAIL_CHARS = 2_000
 """How much of a failed program's standard error goes into the message: its last words tell most."""
-
-# A user's PATH often lacks these, and a tool found there can still say its version without root.
-_SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def run(
 ) -> Completed:
     """Run a helper program to its end and return what it said.
 
-    Its environment is PATH and LC_ALL=C with ``env`` added. Raises ToolError when the program is missing,
+    Its environment is that of the timed starts with ``env`` added. Raises ToolError when the program is missing,
     when it runs longer than ``timeout_s`` (it and its children are killed first) and, unless ``check`` is
     false, when it ends other than with 0.
     """
@@ -60,7 +58,7 @@ def run(
             stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": search_path(), "LC_ALL": "C", **(env or {})},
+            env={**ENVIRONMENT, **(env or {})},
             text=True,
             encoding="utf-8",
             errors="replace",
@@ -75,15 +73,9 @@ def run(
 
 
 def find_tool(name: str | Path) -> Path | None:
-    """Where ``run`` would find that program, or None."""
-    found = shutil.which(name, path=search_path())
+    """Where ``run`` finds that program, or None."""
+    found = shutil.which(name, path=ENVIRONMENT["PATH"])
     return None if found is None else Path(found).absolute()
-
-
-def search_path() -> str:
-    """PATH as the user has it, then the system's own directories."""
-    given = os.environ.get("PATH", "").split(os.pathsep)
-    return os.pathsep.join(dict.fromkeys(filter(None, [*given, *_SYSTEM_DIRECTORIES])))
 
 
 def _finish(

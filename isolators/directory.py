@@ -1,0 +1,27 @@
+"""Removing a directory tree without reaching through a mount into somebody else's files."""
+
+import shutil
+from pathlib import Path
+
+from isobench.errors import HostUnfitError
+from isobench.procfs import MOUNTINFO, Mount, parse_mountinfo
+
+
+def mounts_below(directory: Path, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """The mounts on the directory itself and inside it, the last made first: the order to unmount them."""
+    place = str(directory)
+    return tuple(m for m in reversed(mounts) if m.point == place or m.point.startswith(f"{place}/"))
+
+
+def remove_directory(directory: Path) -> None:
+    """``rm -r``, refused with HostUnfitError while anything is mounted there. No error when it is absent."""
+    place = directory.resolve()
+    mounted = mounts_below(place, parse_mountinfo(MOUNTINFO.read_text()))
+    if mounted:
+        # A bind mount may show any of the host's files here: rm -r would remove those.
+        points = " ".join(mount.point for mount in mounted)
+        raise HostUnfitError(
+            f"{directory} is not removed: mounted below it is {points}", remedy=f"umount {points}"
+        )
+    if place.exists():
+        shutil.rmtree(place)
