@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import find_tool, first_lack, need_root, need_tool
 from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness
 
@@ -45,8 +47,10 @@ class Lxc(Isolator[LxcOptions]):
     def prepare(
         self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        home = site.work / self.name
-        home.mkdir()
+        with scratch_directory(site.work / self.name) as home:
+            yield self._launch(site, home, command, limits)
+
+    def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits) -> Launch:
         config = home / "config"
         config.write_text(configuration(site, command, limits.cpu))
         group = site.tool_group("lxc")
@@ -58,7 +62,7 @@ class Lxc(Isolator[LxcOptions]):
             # LXC never removes this one; under our name the residue check can see and remove it.
             *("--define", f"lxc.cgroup.dir.monitor.pivot={group}-pivot"),
         )
-        yield Launch(host_argv=tuple(command), spawn=(*start, *container, *groups))
+        return Launch(host_argv=tuple(command), spawn=(*start, *container, *groups))
 
 
 def configuration(site: Site, command: Sequence[str], cpu: CpuLimit | None) -> str:

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import find_tool, first_lack, need_root, need_tool
 from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness, Step
 
@@ -43,7 +45,10 @@ class Runc(Isolator[RuncOptions]):
     def prepare(
         self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        home = site.work / self.name
+        with scratch_directory(site.work / self.name) as home:
+            yield self._launch(site, home, command, limits, slots)
+
+    def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits, slots: int) -> Launch:
         group = site.tool_group("runc")
         for slot in range(slots):
             bundle = home / f"bundle-{slot}"
@@ -54,7 +59,7 @@ class Runc(Isolator[RuncOptions]):
         container = f"{site.token}-{{n}}"
         pid_file = str(home / "bundle-{n}" / "pid")
         create = (*runc, "create", "--bundle", str(home / "bundle-{n}"), "--pid-file", pid_file, container)
-        yield Launch(
+        return Launch(
             host_argv=tuple(command),
             steps=(Step(create, phase="created"), Step((*runc, "start", container))),
             adopt=pid_file,
