@@ -132,12 +132,26 @@ def pairs(site: Site, stack: ExitStack, loop: Path) -> list[Pair]:
         bwrap = f"bwrap --unshare-all --bind {site.rootfs} / --proc /proc {AGENT_INSIDE} ready"
         found.append(Pair("namespaces, to exit", "bubblewrap, by hyperfine", to_exit, hyperfine(bwrap), 30))
     if shutil.which("runc"):
-        runc = launch(Runc("runc", RuncOptions()))
-        bundle, name = site.work / "runc" / "bundle-0", f"{site.token}-perf"
-        run = f"runc --root {site.work}/perf-state run --bundle {bundle} {name}"
-        cleaned = ours(site, runc, "cleaned")
-        found.append(Pair("runc, to cleaned", "runc run, by hyperfine", cleaned, hyperfine(run), 10))
+        found += runc_pairs(site, launch(Runc("runc", RuncOptions())))
     return found
+
+
+def runc_pairs(site: Site, launch: Launch) -> list[Pair]:
+    """Like with like: our three steps against the same three in a shell; and against the one of `runc run`."""
+    bundle, name = site.work / "runc" / "bundle-0", f"{site.token}-perf"
+    runc = f"runc --root {site.work}/perf-state"
+    steps = f"{runc} create --bundle {bundle} {name} && {runc} start {name} && {runc} delete --force {name}"
+    run = f"{runc} run --bundle {bundle} {name}"
+    return [
+        Pair(
+            "runc, to cleaned",
+            "create && start && delete in sh, by hyperfine",
+            ours(site, launch, "cleaned"),
+            hyperfine(f"sh -c '{steps}'"),
+            10,
+        ),
+        Pair("runc, to ready", "runc run, by hyperfine", ours(site, launch), hyperfine(run), 10),
+    ]
 
 
 def main() -> None:
@@ -153,7 +167,9 @@ def main() -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         loop = scratch / "plain_loop"
         source = Path(__file__).with_name("plain_loop.c")
-        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", loop, source], check=True)
+        subprocess.run(
+            ["cc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o", loop, source], check=True
+        )
         for pair in pairs(site, stack, loop):
             a: list[list[float]] = []
             b: list[list[float]] = []
@@ -171,7 +187,8 @@ def main() -> None:
                 f"{low:.3f} to {high:.3f}",
                 f"≤ {pair.aim}" if pair.aim else "",
             )
-    Console().print(table)
+    console = Console()
+    Console(width=max(console.width, 130)).print(table)
 
 
 if __name__ == "__main__":

@@ -44,33 +44,41 @@ static pid_t clone3_namespaces(void)
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
 
+/* One start, from just before the process is made to its first byte; -1 when it failed. */
+static int64_t start(char *program, const char *root)
+{
+    char *const child_argv[] = {program, "ready", NULL};
+    int ends[2];
+    char byte;
+    if (pipe(ends))
+        return -1;
+    int64_t begin = now();
+    pid_t pid = root ? clone3_namespaces() : vfork();
+    if (pid == 0) {
+        if (root)
+            enter_root(root);
+        dup2(ends[1], 1);
+        execv(program, child_argv);
+        _exit(127);
+    }
+    close(ends[1]);
+    ssize_t got = read(ends[0], &byte, 1);
+    int64_t end = now();
+    waitpid(pid, NULL, 0);
+    close(ends[0]);
+    return pid > 0 && got == 1 ? end - begin : -1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 4)
         return 2;
-    int isolated = strcmp(argv[1], "clone3") == 0;
-    char *program = argv[3], *root = isolated ? argv[4] : NULL;
-    char *const child_argv[] = {program, "ready", NULL};
+    const char *root = strcmp(argv[1], "clone3") == 0 ? argv[4] : NULL;
     for (long left = atol(argv[2]); left; left--) {
-        int ends[2];
-        char byte;
-        if (pipe(ends))
+        int64_t latency = start(argv[3], root);
+        if (latency < 0)
             return 1;
-        int64_t begin = now();
-        pid_t pid = isolated ? clone3_namespaces() : vfork();
-        if (pid == 0) {
-            if (isolated)
-                enter_root(root);
-            dup2(ends[1], 1);
-            execv(program, child_argv);
-            _exit(127);
-        }
-        close(ends[1]);
-        if (pid < 0 || read(ends[0], &byte, 1) != 1)
-            return 1;
-        printf("%lld\n", (long long)(now() - begin));
-        waitpid(pid, NULL, 0);
-        close(ends[0]);
+        printf("%lld\n", (long long)latency);
         usleep(5000); /* the same rest as between two starts of ours */
     }
     return 0;
