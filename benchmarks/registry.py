@@ -1,0 +1,19 @@
+"""The benchmarks there are. A built-in is one line here; others come by the group ``isobench.benchmarks``."""
+
+from typing import Any
+
+from isobench.benchmarks.contract import Benchmark
+from isobench.plugins import Registry
+
+BUILTIN = {
+    "startup": "isobench.benchmarks.startup:Startup",
+    "memory": "isobench.benchmarks.memory:Memory",
+    "throttling": "isobench.benchmarks.throttling:Throttling",
+    "fake": "isobench.benchmarks.fake:FakeBenchmark",
+}
+"""Name and class, in the order of the report."""
+
+DEFAULT = tuple(name for name in BUILTIN if name != "fake")
+"""What the built-in matrix measures."""
+
+REGISTRY: Registry[Benchmark[Any]] = Registry("benchmark", Benchmark, BUILTIN)
