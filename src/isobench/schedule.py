@@ -1,0 +1,56 @@
+"""In which order the cells of a matrix are measured: blocks, each shuffled by the recorded seed.
+
+A block is one pass over the cells, so that a drift of the host (heat, a neighbour, a filling cache) hits all
+of them alike, and the shuffle keeps any cell from always following the same one. Randomised complete blocks:
+Box, Hunter and Hunter, Statistics for Experimenters, 2nd edition, chapter 4.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isobench.errors import InternalError
+from isobench.model import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One cell in one block: a *pair*, the unit that is done or not done."""
+
+    cell: Cell
+    block: int
+    order: int
+    """Position over the whole run."""
+
+
+def schedule(cells: Sequence[Cell], seed: int) -> tuple[tuple[Turn, ...], ...]:
+    """The blocks of a run; a cell stands in the first ``cell.blocks`` of them.
+
+    A pure function of the cells (in any order) and the seed, so that a resumed run goes on with the very
+    order it began with.
+    """
+    by_id = {cell.id: cell for cell in cells}
+    if len(by_id) < len(cells):
+        raise InternalError("two cells of the matrix have the same name")
+    inventory = [by_id[name] for name in sorted(by_id)]
+    generator = random.Random(seed)  # noqa: S311 - an order, not a secret
+    blocks: list[tuple[Turn, ...]] = []
+    order = 0
+    for block in range(max((cell.blocks for cell in inventory), default=0)):
+        members = shuffled([cell for cell in inventory if cell.blocks > block], generator)
+        blocks.append(tuple(Turn(cell, block, order + at) for at, cell in enumerate(members)))
+        order += len(members)
+    return tuple(blocks)
+
+
+def shuffled(cells: Sequence[Cell], generator: random.Random) -> list[Cell]:
+    """A uniformly random order (Fisher and Yates; Knuth, TAOCP 2, algorithm 3.4.2 P).
+
+    Written out because only ``Random.random()`` is promised to give the same numbers in every version of
+    Python, ``Random.shuffle`` is not. Floats leave a bias of about n / 2**53, far below anything that counts.
+    """
+    order = list(cells)
+    for last in range(len(order) - 1, 0, -1):
+        pick = int(generator.random() * (last + 1))
+        order[last], order[pick] = order[pick], order[last]
+    return order
