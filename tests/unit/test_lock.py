@@ -1,0 +1,83 @@
+"""One run at a time: the lock names its holder and ends with it."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isobench.errors import LockedError, OutputError
+from isobench.lock import host_lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from isobench.lock import host_lock
+sys.argv[0] = "isobench"
+with host_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path), "my matrix.toml"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_second_run_is_refused_and_told_who_holds_the_host(tmp_path: Path) -> None:
+    with holder(tmp_path / "lock") as first:
+        with pytest.raises(LockedError) as error, host_lock(tmp_path / "lock"):
+            pass
+        first.communicate("")
+
+    assert f"process {first.pid} (isobench " in str(error.value)
+    assert "'my matrix.toml'), since 20" in str(error.value)
+    assert error.value.remedy == f"wait for it, or stop it: kill -INT {first.pid}"
+    assert error.value.exit_code == 3
+
+
+def test_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
+    with holder(tmp_path / "lock") as first:
+        first.kill()
+
+    with host_lock(tmp_path / "lock"):
+        assert str(os.getpid()) in (tmp_path / "lock").read_text()
+
+
+def test_lock_is_free_again_when_the_body_fails(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="boom"), host_lock(tmp_path / "state" / "lock"):
+        raise ValueError("boom")
+
+    with host_lock(tmp_path / "state" / "lock"):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "[]", '{"pid": 1}'])
+def test_holder_that_has_not_written_its_name_yet_is_refused_all_the_same(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "lock"
+    path.write_text(text)
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        with pytest.raises(LockedError, match="only just begun"), host_lock(path):
+            pass
+
+
+def test_place_that_cannot_be_written_is_named_with_remedy() -> None:
+    with (
+        pytest.raises(OutputError, match="/proc/isobench/lock") as error,
+        host_lock(Path("/proc/isobench/lock")),
+    ):
+        pass
+
+    assert "ISOBENCH_STATE" in str(error.value.remedy)
