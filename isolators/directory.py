@@ -1,6 +1,8 @@
 """Removing a directory tree without reaching through a mount into somebody else's files."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from isobench.errors import HostUnfitError
@@ -25,3 +27,13 @@ def remove_directory(directory: Path) -> None:
         )
     if place.exists():
         shutil.rmtree(place)
+
+
+@contextmanager
+def scratch_directory(directory: Path) -> Iterator[Path]:
+    """A directory for the time of one ``prepare``; gone afterwards, with all that is in it."""
+    directory.mkdir(parents=True)
+    try:
+        yield directory
+    finally:
+        remove_directory(directory)

@@ -137,7 +137,7 @@ def pairs(site: Site, stack: ExitStack, loop: Path) -> list[Pair]:
 
 
 def runc_pairs(site: Site, launch: Launch) -> list[Pair]:
-    """Like with like: our three steps against the same three in a shell; and against the one of `runc run`."""
+    """Like with like: our three steps against the same three in a shell; and against `runc run`."""
     bundle, name = site.work / "runc" / "bundle-0", f"{site.token}-perf"
     runc = f"runc --root {site.work}/perf-state"
     steps = f"{runc} create --bundle {bundle} {name} && {runc} start {name} && {runc} delete --force {name}"
