@@ -1,5 +1,6 @@
 """A run's place on the host: its token, its directories, its parent cgroup; opened and closed as one."""
 
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,7 +9,11 @@ from isobench.isolators import cgroup, rootfs
 from isobench.isolators.cgroup.tree import TOKEN_PREFIX
 from isobench.isolators.contract import Site
 from isobench.isolators.directory import remove_directory
+from isobench.isolators.removal import remove
+from isobench.isolators.residue import strays
 from isobench.state import state_dir
+
+log = logging.getLogger(__name__)
 
 
 def new_token() -> str:
@@ -18,10 +23,11 @@ def new_token() -> str:
 
 @contextmanager
 def open_site(token: str | None = None) -> Iterator[Site]:
-    """Make what a run needs on this host, and remove it at the end; the cache stays.
+    """Make what a run needs on this host; at the end remove it, and what else the run left. The cache stays.
 
     Works without root: then there is no parent cgroup, and ``site.cgroups.writable()`` says why. Raises
-    AgentMissingError without an agent, OSError when the state directory cannot be written.
+    AgentMissingError without an agent, OSError when the state directory cannot be written, and
+    HostUnfitError when something of the run cannot be removed at the end.
     """
     token = token or new_token()
     state = state_dir().absolute()
@@ -33,7 +39,7 @@ def open_site(token: str | None = None) -> Iterator[Site]:
         stack.callback(remove_directory, work)
         if tree.writable().usable:
             stack.enter_context(tree.open(token))
-        yield Site(
+        site = Site(
             token=token,
             work=work,
             cache=state / "cache",
@@ -41,3 +47,11 @@ def open_site(token: str | None = None) -> Iterator[Site]:
             rootfs=root,
             cgroups=tree,
         )
+        stack.callback(_sweep, site)
+        yield site
+
+
+def _sweep(site: Site) -> None:
+    """Remove what instances left behind, so that the directory and the groups can go."""
+    for removal in remove(strays(site)):
+        log.info("left behind, %s: %s", removal.error or "removed", removal.residue)

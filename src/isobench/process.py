@@ -45,9 +45,9 @@ def run(
 ) -> Completed:
     """Run a helper program to its end and return what it said.
 
-    Its environment is that of the timed starts with ``env`` added. Raises ToolError when the program is missing,
-    when it runs longer than ``timeout_s`` (it and its children are killed first) and, unless ``check`` is
-    false, when it ends other than with 0.
+    Its environment is that of the timed starts with ``env`` added. Raises ToolError when the program is
+    missing, when it runs longer than ``timeout_s`` (it and its children are killed first) and, unless
+    ``check`` is false, when it ends other than with 0.
     """
     words = tuple(str(word) for word in argv)
     line = shlex.join(words)

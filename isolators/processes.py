@@ -1,0 +1,142 @@
+"""Which processes of the host are a run's, by proof or by the name of a run they carry.
+
+Proof is what no bystander has: being in a cgroup of ours, executing the agent of our cache (the same
+file, whatever root it is seen from), having its root in our root file system or a run's directory.
+A command line or a working directory with a run's name is only a hint: a user's editor, pager or shell
+may have it too. It counts for a process that nobody but init, us, or another process of ours looks after.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from isobench.isolators.rootfs import AGENT_NAME
+
+Owner: TypeAlias = Callable[..., str | None]
+"""The token of a run found in the texts given, or None."""
+
+Identity: TypeAlias = tuple[int, int]
+"""Device and inode: a file is the same from inside any root and mount namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What /proc says of a process; what it hides from us is empty."""
+
+    pid: int
+    parent: int
+    start_ticks: int
+    name: str
+    command: str
+    groups: str
+    places: tuple[str, ...]
+    """Paths of its executable, its root and its working directory, as seen from here."""
+    executable: Identity | None
+    root: Identity | None
+
+
+def ours(state: Path, owner: Owner) -> Iterator[tuple[Process, str | None]]:
+    """Each process of a run, with the token it shows; not the calling process nor its ancestors."""
+    table = {process.pid: process for process in _living()}
+    spared = set(_lineage(os.getpid(), table))
+    shared = _identities(state / "cache" / "rootfs")
+    proven: dict[int, str | None] = {}
+    hinted: dict[int, str] = {}
+    for process in table.values():
+        if process.pid in spared:
+            continue
+        hint = owner(process.command, *process.places)
+        token = owner(process.groups, *process.places[:2])
+        if token or process.executable in shared or process.root in shared:
+            proven[process.pid] = token or hint
+        elif hint:
+            hinted[process.pid] = hint
+    caretakers = {1, os.getpid()}
+    for pid, hint in hinted.items():
+        top = _topmost(pid, table, proven.keys() | hinted.keys())
+        keeper = table.get(table[top].parent)
+        # systemd: a user's own instance adopts the orphans of that user's sessions.
+        adopted = keeper is not None and (keeper.pid in caretakers or keeper.name == "systemd")
+        if adopted or top in proven:
+            proven[pid] = hint
+    yield from ((table[pid], token) for pid, token in sorted(proven.items()))
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process began, in clock ticks since boot; None when there is none, or only its zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = _after_name(stat)
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _living() -> Iterator[Process]:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended while we read
+            if process := _read(entry):
+                yield process
+
+
+def _read(entry: Path) -> Process | None:
+    stat = (entry / "stat").read_text()
+    fields = _after_name(stat)
+    if fields[0] in "ZX":
+        return None
+    return Process(
+        pid=int(entry.name),
+        parent=int(fields[1]),
+        start_ticks=int(fields[19]),
+        name=stat.partition("(")[2].rpartition(")")[0],
+        command=(entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip(),
+        groups=(entry / "cgroup").read_text(),
+        places=tuple(_target(entry / link) for link in ("exe", "root", "cwd")),
+        executable=_identity(entry / "exe"),
+        root=_identity(entry / "root"),
+    )
+
+
+def _after_name(stat: str) -> list[str]:
+    """The fields of /proc/<pid>/stat from the state on (proc_pid_stat(5)); the name may hold anything."""
+    return stat.rpartition(")")[2].split()
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # kernel threads have none; others' processes are hidden from us without root
+        return ""
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _identities(cache: Path) -> frozenset[Identity]:
+    """Every shared root file system and the agent in it."""
+    paths = [path for root in cache.glob("*") for path in (root, root / AGENT_NAME)]
+    return frozenset(identity for path in paths if (identity := _identity(path)))
+
+
+def _lineage(pid: int, table: dict[int, Process]) -> Iterator[int]:
+    """The process and its ancestors."""
+    while pid in table:
+        yield pid
+        pid = table[pid].parent
+
+
+def _topmost(pid: int, table: dict[int, Process], marked: set[int]) -> int:
+    """The ancestor of the process up to which all are marked."""
+    while table[pid].parent in marked:
+        pid = table[pid].parent
+    return pid
