@@ -1,4 +1,4 @@
-"""The kernel's mount table, parsed. Source: proc_pid_mountinfo(5)."""
+"""Files of /proc and /sys: read where they exist, and the mount table parsed (proc_pid_mountinfo(5))."""
 
 import re
 from dataclasses import dataclass
@@ -47,3 +47,11 @@ def _mount(line: str) -> Mount:
 def _plain(text: str) -> str:
     """A path as it is: space, tab, newline and backslash come as three octal digits."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def read_optional(path: Path) -> str | None:
+    """The file's text without white space at its ends; None where this host has no such file for us."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
