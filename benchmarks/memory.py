@@ -1,0 +1,171 @@
+"""memory: what n instances held at once take from the host, and who holds it.
+
+How each figure is made, and what it contains: docs/benchmarks/memory.md.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from isobench import starter
+from isobench.benchmarks import contract
+from isobench.benchmarks.contract import Benchmark, Context
+from isobench.benchmarks.hostmemory import Pss, read_pss, read_used_bytes
+from isobench.benchmarks.payload import PayloadError, hello
+from isobench.benchmarks.processes import read_descendants, split_by_argv, workload_argv
+from isobench.isolators.contract import AGENT_INSIDE, Isolator
+from isobench.model import Capabilities, Cell, Launch, Reading, Scalar, Status
+
+METRIC = "footprint"
+UNIT = "byte"
+
+_LOG = logging.getLogger(__name__)
+
+_STEADY_BYTES = 64 * 1024
+"""Two readings in a row this near to each other: the host has come to rest."""
+_STEADY_PAUSE_S = 0.05
+_STEADY_LIMIT_S = 1.0
+"""A busy host never rests; the reading is then taken as it is and marked."""
+
+_EXPECTED_START_S = 0.05
+_EXPECTED_VM_START_S = 4.0
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
+
+
+class MemoryParams(contract.Params):
+    """The ``[memory]`` table."""
+
+    instances: Counts = (1, 2, 4, 8)
+    """At how many instances held at once a reading is taken; ascending, as each step adds some."""
+    instances_vm: Counts = (1, 2, 4)
+    """The same where an instance is a virtual machine."""
+
+    @field_validator("instances", "instances_vm")
+    @classmethod
+    def _ascending(cls, counts: tuple[int, ...]) -> tuple[int, ...]:
+        if list(counts) != sorted(set(counts)):
+            raise ValueError(f"numbers of instances must ascend, found {list(counts)}")
+        return counts
+
+
+class Memory(Benchmark[MemoryParams]):
+    """Hold instances of the agent's ``hold`` in growing number and read the host's memory at each step."""
+
+    name = "memory"
+    Params = MemoryParams
+
+    def cells(
+        self, isolator: str, capabilities: Capabilities, params: MemoryParams, blocks: int
+    ) -> tuple[Cell, ...]:
+        """One cell: the steps belong together, the figure of interest is their slope."""
+        return (Cell(isolator, self.name, "hold", blocks=blocks),)
+
+    def measure(
+        self, cell: Cell, isolator: Isolator[Any], context: Context[MemoryParams]
+    ) -> Iterator[Reading]:
+        """One reading a number of instances; the first failure to start one ends the block."""
+        counts = _counts(isolator.capabilities, context.params)
+        site = context.site
+        with (
+            isolator.prepare(site, (AGENT_INSIDE, "hold"), slots=counts[-1]) as launch,
+            starter.session(site.agent, launch, timeout_s=context.timeout_s, slots=counts[-1]) as session,
+        ):
+            yield from _Holding(session, launch, isolator.capabilities).readings(counts)
+            for event in session.end():
+                if event.status is not Status.OK:
+                    _LOG.warning("%s: instance %d did not end well: %s", cell.id, event.slot, event.reason)
+
+    def expected_s(self, cell: Cell, capabilities: Capabilities, params: MemoryParams) -> float:
+        """The starts, and the pauses for the host to come to rest."""
+        counts = _counts(capabilities, params)
+        start_s = _EXPECTED_START_S if capabilities.shares_kernel else _EXPECTED_VM_START_S
+        return counts[-1] * start_s + (len(counts) + 1) * 2 * _STEADY_PAUSE_S
+
+
+class _Holding:
+    """The instances of one block, from none to the last step."""
+
+    def __init__(self, session: starter.Session, launch: Launch, capabilities: Capabilities) -> None:
+        self._session = session
+        self._launch = launch
+        self._shares_kernel = capabilities.shares_kernel
+        self._held = 0
+
+    def readings(self, counts: tuple[int, ...]) -> Iterator[Reading]:
+        before, _ = settle(read_used_bytes)
+        for count in counts:
+            begun = time.monotonic()
+            try:
+                self._hold(count)
+                used, steady = settle(read_used_bytes)
+                detail = {**self._ledger(used - before), "steady": steady}
+            except _HoldError as error:
+                yield Reading(METRIC, UNIT, None, error.status, str(error), detail={"instances": count})
+                return
+            timed_s = time.monotonic() - begun
+            yield Reading(METRIC, UNIT, float(used - before), detail=detail, timed_s=timed_s)
+
+    def _hold(self, count: int) -> None:
+        while self._held < count:
+            event = self._session.start()
+            if event.status is not Status.OK:
+                raise _HoldError(f"instance {self._held + 1}: {event.reason}", event.status)
+            try:
+                hello(event.output, "hold")
+            except PayloadError as error:
+                raise _HoldError(f"instance {self._held + 1}: {error}") from None
+            self._held += 1
+
+    def _ledger(self, host_change: int) -> dict[str, Scalar]:
+        """Who holds how much of the change, in bytes; ``rest`` closes the account and may be negative."""
+        argvs = [workload_argv(self._launch, slot) for slot in range(self._held)]
+        found, others = split_by_argv(read_descendants(self._session.pid), argvs)
+        seen = sum(process.argv in argvs for process in found)
+        if seen < self._held:
+            raise _HoldError(f"of {self._held} instances {seen} are found by their command line {argvs[0]}")
+        own = read_pss(process.pid for process in found)
+        rest_of_them = read_pss(process.pid for process in others)
+        # The memory of a guest is the VMM's: from the host its workload cannot be told apart.
+        workload, helpers = (own, rest_of_them) if self._shares_kernel else (None, own + rest_of_them)
+        return {
+            "instances": self._held,
+            "host_change": host_change,
+            "workload_pss": workload.total if workload else None,
+            "workload_pss_file": workload.file if workload else None,
+            "helpers_pss": helpers.total,
+            "helpers_pss_file": helpers.file,
+            "helpers_hold_guest_ram": not self._shares_kernel,
+            "rest": host_change - (workload or Pss()).total - helpers.total,
+            "harness_pss": read_pss([self._session.pid]).total,
+        }
+
+
+class _HoldError(Exception):
+    """A step could not be reached; ``status`` is how its reading ends."""
+
+    def __init__(self, message: str, status: Status = Status.FAILED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def settle(read: Callable[[], int]) -> tuple[int, bool]:
+    """Read until two values in a row are within 64 KiB, for 1 s at most; the last, and whether they were."""
+    deadline = time.monotonic() + _STEADY_LIMIT_S
+    last = read()
+    while True:
+        time.sleep(_STEADY_PAUSE_S)
+        value = read()
+        if abs(value - last) <= _STEADY_BYTES:
+            return value, True
+        if time.monotonic() >= deadline:
+            return value, False
+        last = value
+
+
+def _counts(capabilities: Capabilities, params: MemoryParams) -> tuple[int, ...]:
+    return params.instances if capabilities.shares_kernel else params.instances_vm
