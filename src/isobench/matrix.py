@@ -1,0 +1,215 @@
+"""Reading and checking matrix.toml, and the matrix that stands in where there is no file."""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from isobench.benchmarks.contract import Params
+from isobench.benchmarks.registry import DEFAULT as DEFAULT_BENCHMARKS
+from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
+from isobench.errors import MatrixError, UsageError
+from isobench.isolators.registry import DEFAULT as DEFAULT_ISOLATORS
+from isobench.isolators.registry import REGISTRY as ISOLATORS
+from isobench.mistakes import Mistakes, show
+from isobench.plan import BenchmarkEntry, IsolatorEntry, Matrix, narrow
+from isobench.plugins import Registry
+
+__all__ = [
+    "BenchmarkEntry",
+    "IsolatorEntry",
+    "Matrix",
+    "builtin_matrix",
+    "narrow",
+    "parse_matrix",
+    "read_matrix",
+]
+
+T = TypeVar("T")
+
+_OWN_TABLES = ("run", "isolator")
+
+FULL: Mapping[str, Any] = {"run": {"blocks": 10}, "startup": {"starts": 100, "starts_vm": 20}}
+"""The built-in matrix: enough starts for a 99th percentile, enough blocks to see a drift."""
+
+QUICK: Mapping[str, Any] = {"run": {"blocks": 2}}
+"""Its short form, for a first look: two and a half minutes with a guest under software emulation."""
+
+
+class RunTable(BaseModel):
+    """The table ``[run]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    blocks: int = Field(default=10, ge=1, le=10_000)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    benchmarks: tuple[str, ...] = Field(default=DEFAULT_BENCHMARKS, min_length=1)
+
+
+def _fit_for_a_path(name: str) -> str:
+    """It becomes part of the names of cells, directories and cgroups."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,47}", name):
+        raise ValueError("allowed: a letter or digit, then up to 47 letters, digits and characters of ._+-")
+    return name
+
+
+class IsolatorHead(BaseModel):
+    """The keys of an ``[[isolator]]`` table that every kind has."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    name: Annotated[str, AfterValidator(_fit_for_a_path)] | None = None
+    """Default: the kind."""
+
+
+def builtin_matrix(*, quick: bool) -> Matrix:
+    """All built-in isolators with all built-in benchmarks; what this host lacks is said when it is run."""
+    return parse_matrix(QUICK if quick else FULL, "the built-in matrix")
+
+
+def read_matrix(path: Path) -> Matrix:
+    """The matrix in a file.
+
+    Raises :class:`isobench.errors.MatrixError` with one line a mistake.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise MatrixError(f"{path}: the matrix cannot be read: {error.strerror}") from error
+    return parse_matrix(_toml(text, str(path)), str(path))
+
+
+def parse_matrix(tables: Mapping[str, Any], source: str) -> Matrix:
+    """The matrix in tables of the shape of matrix.toml; ``source`` names them in messages."""
+    mistakes = Mistakes(source)
+    table = tables.get("run", {})
+    run = mistakes.checked("[run]", RunTable, table) or _what_can_be_used(table)
+    isolators = _isolators(mistakes, tables.get("isolator"))
+    given = dict(_benchmark_tables(mistakes, tables))
+    asked = tuple(_benchmark_names(mistakes, run.benchmarks))
+    # Tables of benchmarks that are not asked for are checked too: a mistake there is a mistake.
+    params = {name: _params(mistakes, name, given.get(name, {})) for name in dict.fromkeys((*asked, *given))}
+    mistakes.raise_if_any()
+    benchmarks = tuple(BenchmarkEntry(name, found) for name in asked if (found := params[name]))
+    matrix = Matrix(isolators, benchmarks, run.blocks, run.timeout_s, run.seed)
+    _check_cells(mistakes, matrix)
+    mistakes.raise_if_any()
+    return matrix
+
+
+def _what_can_be_used(table: object) -> RunTable:
+    """A wrong [run] with its benchmarks, if they can be read, so that their mistakes are told as well."""
+    if not isinstance(table, Mapping):
+        return RunTable()
+    try:
+        return RunTable.model_validate({"benchmarks": table["benchmarks"]})
+    except (ValueError, KeyError):
+        return RunTable()
+
+
+def _toml(text: bytes, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text.decode())
+    except UnicodeDecodeError as error:
+        raise MatrixError(f"{source}:{_position(text[: error.start])}: not UTF-8, which TOML is") from error
+    except tomllib.TOMLDecodeError as error:
+        # Until Python 3.14 the position is in the message only.
+        message, _, place = str(error).rstrip(")").rpartition(" (at ")
+        found = re.fullmatch(r"line (\d+), column (\d+)", place)
+        position = f"{found[1]}:{found[2]}" if found else _position(text)
+        raise MatrixError(f"{source}:{position}: not TOML: {message}") from error
+    except RecursionError as error:
+        raise MatrixError(f"{source}: not a matrix: nested too deeply") from error
+
+
+def _position(before: bytes) -> str:
+    """``line:column`` of what comes after these bytes, both counted from 1."""
+    line = before.count(b"\n") + 1
+    column = len(before) - before.rfind(b"\n")
+    return f"{line}:{column}"
+
+
+def _isolators(mistakes: Mistakes, found: object) -> tuple[IsolatorEntry, ...]:
+    if found is None:
+        found = [{"kind": kind} for kind in DEFAULT_ISOLATORS]
+    if not isinstance(found, list) or not found or not all(isinstance(table, Mapping) for table in found):
+        mistakes.add("isolator", "", f"found {show(found)}; allowed: tables that begin with [[isolator]]")
+        return ()
+    entries = [
+        entry for number, table in enumerate(found, start=1) if (entry := _isolator(mistakes, number, table))
+    ]
+    _each_once(mistakes, "[[isolator]]", "name", [entry.name for entry in entries])
+    return tuple(entries)
+
+
+def _isolator(mistakes: Mistakes, number: int, table: Mapping[str, Any]) -> IsolatorEntry | None:
+    label = f"[[isolator]] {number} ({table.get('name', table.get('kind', '?'))})"
+    own = {key: value for key, value in table.items() if key in IsolatorHead.model_fields}
+    head = mistakes.checked(label, IsolatorHead, own)
+    if head is None:
+        return None
+    cls = _load(mistakes, ISOLATORS, label, "kind", head.kind)
+    if cls is None:
+        return None
+    rest = {key: value for key, value in table.items() if key not in own}
+    options = mistakes.checked(label, cls.Options, rest)
+    return None if options is None else IsolatorEntry(head.name or head.kind, head.kind, options)
+
+
+def _benchmark_names(mistakes: Mistakes, names: Sequence[str]) -> Iterator[str]:
+    """Each name that is a benchmark, once."""
+    _each_once(mistakes, "[run]", "benchmarks", names)
+    for name in dict.fromkeys(names):
+        if _load(mistakes, BENCHMARKS, "[run]", "benchmarks", name):
+            yield name
+
+
+def _benchmark_tables(mistakes: Mistakes, tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The tables besides [run] and [[isolator]], all of which have to be benchmarks'."""
+    for name, table in tables.items():
+        if name == "workload":
+            text = "workloads of your own are not supported by this version of isobench"
+            mistakes.add("[[workload]]", "", text)
+        elif name not in _OWN_TABLES and mistakes.unless_known(
+            f"[{name}]", "", name, (*_OWN_TABLES, *BENCHMARKS.names())
+        ):
+            yield name, table
+
+
+def _params(mistakes: Mistakes, name: str, table: object) -> Params | None:
+    cls = _load(mistakes, BENCHMARKS, f"[{name}]", "", name)
+    return None if cls is None else mistakes.checked(f"[{name}]", cls.Params, table)
+
+
+def _load(mistakes: Mistakes, registry: Registry[T], table: str, key: str, name: str) -> type[T] | None:
+    """The class of that name; None, and a mistake, when there is none."""
+    if not mistakes.unless_known(table, key, name, registry.names()):
+        return None
+    try:
+        return registry.load(name)
+    except UsageError as error:  # another package's class that cannot be imported
+        mistakes.add(table, key, str(error))
+        return None
+
+
+def _each_once(mistakes: Mistakes, table: str, key: str, names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            mistakes.add(table, key, f"found {show(name)} {count} times; allowed: each name once")
+
+
+def _check_cells(mistakes: Mistakes, matrix: Matrix) -> None:
+    """A value given twice in a list of parameters makes two cells of one name."""
+    for isolator, benchmark, cells in matrix.cells():
+        for name, count in Counter(cell.id for cell in cells).items():
+            if count > 1:
+                text = (
+                    f"makes {count} cells {name} for the isolator {isolator.name}; allowed: each value once"
+                )
+                mistakes.add(f"[{benchmark.name}]", "", text)

@@ -1,0 +1,107 @@
+"""What a run measures: the value that a matrix.toml, the built-in matrix and run.json all turn into.
+
+:mod:`isobench.matrix` reads and checks the file.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from isobench.benchmarks.contract import Benchmark, Params
+from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
+from isobench.errors import UsageError
+from isobench.isolators.contract import Isolator, Options
+from isobench.isolators.registry import REGISTRY as ISOLATORS
+from isobench.model import Cell
+from isobench.plugins import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class IsolatorEntry:
+    """One ``[[isolator]]`` table. Two entries of one kind with other options are two isolators."""
+
+    name: str
+    kind: str
+    options: Options
+
+    def create(self) -> Isolator[Any]:
+        """The isolator it describes."""
+        return ISOLATORS.load(self.kind)(self.name, self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkEntry:
+    """One benchmark and the parameters of its table."""
+
+    name: str
+    params: Params
+
+    def create(self) -> Benchmark[Any]:
+        """The benchmark it describes."""
+        return BENCHMARKS.load(self.name)()
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A checked matrix."""
+
+    isolators: tuple[IsolatorEntry, ...]
+    benchmarks: tuple[BenchmarkEntry, ...]
+    blocks: int
+    timeout_s: float
+    """Seconds after which one start is given up."""
+    seed: int | None = None
+    """None: the run draws one and records it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The matrix in the shape of matrix.toml, defaults filled in; the way back is ``parse_matrix``."""
+        run: dict[str, Any] = {
+            "blocks": self.blocks,
+            "timeout_s": self.timeout_s,
+            "benchmarks": [benchmark.name for benchmark in self.benchmarks],
+        }
+        if self.seed is not None:
+            run["seed"] = self.seed
+        isolators = [
+            {"kind": entry.kind, "name": entry.name, **_plain(entry.options)} for entry in self.isolators
+        ]
+        tables = {benchmark.name: _plain(benchmark.params) for benchmark in self.benchmarks}
+        return {"run": run, "isolator": isolators, **tables}
+
+    def cells(self) -> Iterator[tuple[IsolatorEntry, BenchmarkEntry, tuple[Cell, ...]]]:
+        """Every isolator with every benchmark and their cells, whether or not this host can measure them.
+
+        Where an isolator cannot have the benchmark at all, the cells are what would have been measured.
+        """
+        for isolator in self.isolators:
+            capabilities = isolator.create().capabilities
+            for benchmark in self.benchmarks:
+                cells = benchmark.create().cells(isolator.name, capabilities, benchmark.params, self.blocks)
+                yield isolator, benchmark, cells
+
+
+def narrow(matrix: Matrix, isolators: Sequence[str] = (), benchmarks: Sequence[str] = ()) -> Matrix:
+    """The part of a matrix with these isolators and benchmarks, by name; none given: all of them.
+
+    Raises :class:`isobench.errors.UsageError` for a name that is not in the matrix.
+    """
+    _check_names("isolator", isolators, [entry.name for entry in matrix.isolators])
+    _check_names("benchmark", benchmarks, [entry.name for entry in matrix.benchmarks])
+    return replace(
+        matrix,
+        isolators=tuple(entry for entry in matrix.isolators if not isolators or entry.name in isolators),
+        benchmarks=tuple(entry for entry in matrix.benchmarks if not benchmarks or entry.name in benchmarks),
+    )
+
+
+def _check_names(sort: str, asked: Sequence[str], allowed: Sequence[str]) -> None:
+    for name in asked:
+        if name not in allowed:
+            hint = did_you_mean(name, allowed)
+            raise UsageError(f'no {sort} "{name}" in this matrix{hint}; allowed: {", ".join(allowed)}')
+
+
+def _plain(model: Options | Params) -> dict[str, Any]:
+    """A table as TOML could hold it: no null, and paths and enumerations as strings."""
+    return dict(json.loads(model.model_dump_json(exclude_none=True)))
