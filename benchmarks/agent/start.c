@@ -30,6 +30,8 @@
 #define KEPT_ERRORS 4096
 #define OUTPUT_LIMIT (16LL * 1024 * 1024)
 #define CLEANUP_TIMEOUT_NS (30 * NS_PER_S)
+#define REAP_TIMEOUT_NS (5 * NS_PER_S)
+#define DRAIN_READS 32 /* of 64 KiB: more than any pipe of ours holds */
 #define CGROUP2_MAGIC 0x63677270 /* CGROUP2_SUPER_MAGIC of linux/magic.h */
 
 enum phase { CREATED, SPAWNED, KERNEL, READY, EXIT, CLEANED, PHASES };
@@ -45,7 +47,7 @@ struct instance {
     char reason[512];
     pid_t pid;
     int pidfd, stdin_fd, stdout_fd, stderr_fd, console_fd;
-    int exited, exit_code, term_signal; /* -1: unknown */
+    int killed, exited, exit_code, term_signal; /* the last two -1: unknown */
     char *output;
     size_t output_kept, line_start;
     int64_t output_bytes;
@@ -71,6 +73,12 @@ static void on_signal(int number)
     errno = saved;
 }
 
+/* A handler rather than SIG_IGN, which every workload would inherit through exec. */
+static void on_broken_pipe(int number)
+{
+    (void)number;
+}
+
 /* ---- small tools ---------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static void fail(struct instance *i, enum status status, const char *format, ...)
@@ -92,17 +100,18 @@ static void close_fd(int *fd)
 }
 
 /* Ends above 9 never collide with the 0..3 a child dups them to; dup2 onto itself would keep O_CLOEXEC. */
-static void make_pipe(int *read_end, int *write_end)
+static int make_pipe(int *read_end, int *write_end)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) == -1)
-        die("create", "pipe");
+        return -1;
     *read_end = fcntl(ends[0], F_DUPFD_CLOEXEC, 10);
     *write_end = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
-    if (*read_end == -1 || *write_end == -1)
-        die("duplicate", "pipe");
+    int error = errno;
     close(ends[0]);
     close(ends[1]);
+    errno = error;
+    return *read_end == -1 || *write_end == -1 ? -1 : 0;
 }
 
 static void set_nonblocking(int fd)
@@ -299,15 +308,17 @@ static int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at)
     return polls[0].revents != 0;
 }
 
-/* After the end of a process: what it wrote is in the pipe; whoever else holds the pipe is not waited for. */
+/* After the end of a process: what it wrote is in the pipe. Whoever else holds the pipe, and may go on writing
+ * for ever, is not waited for. */
 static void drain(struct instance *i)
 {
-    int64_t at = now_ns();
-    while (i->stdout_fd != -1 && i->output_bytes <= OUTPUT_LIMIT && read_stream(i, &i->stdout_fd, keep_output))
+    /* poll(2) looks at one descriptor after another: it may see the end and not yet the last words before it. */
+    int64_t at = i->stamp_ns[EXIT] ? i->stamp_ns[EXIT] : now_ns();
+    for (int n = 0; n < DRAIN_READS && i->stdout_fd != -1 && read_stream(i, &i->stdout_fd, keep_output); n++)
         stamp(i, READY, at);
     if (template.interactive)
         report_lines(i, at);
-    while (i->stderr_fd != -1 && read_stream(i, &i->stderr_fd, keep_errors))
+    for (int n = 0; n < DRAIN_READS && i->stderr_fd != -1 && read_stream(i, &i->stderr_fd, keep_errors); n++)
         ;
 }
 
@@ -339,29 +350,33 @@ static void kill_children(void)
         closedir(proc);
 }
 
-/* Reap until we have no child; those that do not end by themselves within the grace are killed. */
-static void reap_all(int64_t grace_ns)
+/* Reap until we have no child; those that do not end by themselves within the grace are killed. Returns -1
+ * when there are still some after that: stuck in the kernel, or forking faster than we kill. */
+static int reap_all(int64_t grace_ns)
 {
-    int64_t deadline = now_ns() + grace_ns;
+    int64_t kill_at = now_ns() + grace_ns, give_up_at = kill_at + REAP_TIMEOUT_NS;
     for (;;) {
         pid_t pid = waitpid(-1, NULL, WNOHANG);
         if (pid == -1 && errno == ECHILD)
-            return;
+            return 0;
         if (pid > 0)
             continue;
-        if (now_ns() >= deadline)
+        int64_t now = now_ns();
+        if (now >= give_up_at)
+            return -1;
+        if (now >= kill_at)
             kill_children();
         sleep_ns(NS_PER_MS);
     }
 }
 
 /* Run one helper command of an instance to its end. Returns 0 when it exited 0. */
-static int run_command(struct instance *i, const struct command *command, const char *kind, int out_fd, int err_fd,
-                       int64_t deadline_ns, int heed_interrupt)
+static int run_command(struct instance *i, const struct command *command, const char *kind, int in_fd, int out_fd,
+                       int err_fd, int64_t deadline_ns, int heed_interrupt)
 {
     struct spawn spawn = {
         .argv = command->argv,
-        .stdin_fd = null_fd,
+        .stdin_fd = in_fd,
         .stdout_fd = out_fd,
         .stderr_fd = err_fd,
         .console_fd = -1,
@@ -497,11 +512,26 @@ static struct instance *new_instance(int64_t slot)
     return i;
 }
 
+/* Its standard streams and console: our ends in the instance, the child's in child_fds. */
+static void make_channels(struct instance *i, int child_fds[4])
+{
+    if ((template.interactive && make_pipe(&child_fds[0], &i->stdin_fd) == -1) ||
+        make_pipe(&i->stdout_fd, &child_fds[1]) == -1 || make_pipe(&i->stderr_fd, &child_fds[2]) == -1 ||
+        (template.console && make_pipe(&i->console_fd, &child_fds[3]) == -1)) {
+        fail(i, FAILED, "make its pipes: %s", strerror(errno));
+        return;
+    }
+    set_nonblocking(i->stdout_fd);
+    set_nonblocking(i->stderr_fd);
+    if (template.console)
+        set_nonblocking(i->console_fd);
+}
+
 /* From invoke to the instance's process running; everything that can be done before invoke is. */
 static void launch_instance(struct instance *i, int64_t *deadline_ns)
 {
     struct launch *l = &i->launch;
-    int child_fds[4] = {null_fd, -1, -1, -1};
+    int child_fds[4] = {template.interactive ? -1 : null_fd, -1, -1, -1};
     char procs[MAX_CGROUPS][PATH_MAX];
     const char *enter[MAX_CGROUPS], *born_in = NULL;
     int enter_count = 0;
@@ -514,31 +544,37 @@ static void launch_instance(struct instance *i, int64_t *deadline_ns)
         enter[enter_count] = procs[enter_count];
         enter_count++;
     }
-    if (template.interactive)
-        make_pipe(&child_fds[0], &i->stdin_fd);
-    make_pipe(&i->stdout_fd, &child_fds[1]);
-    make_pipe(&i->stderr_fd, &child_fds[2]);
-    set_nonblocking(i->stdout_fd);
-    set_nonblocking(i->stderr_fd);
-    if (l->console) {
-        make_pipe(&i->console_fd, &child_fds[3]);
-        set_nonblocking(i->console_fd);
-    }
+    make_channels(i, child_fds);
 
     i->invoke_ns = now_ns();
     *deadline_ns = i->invoke_ns + l->timeout_ns;
-    make_cgroups(i);
+    if (i->status == OK)
+        make_cgroups(i);
+    /* An adopted workload has its standard streams from the step that makes it. */
+    int step_in = l->adopt ? child_fds[0] : null_fd;
     for (int s = 0; i->status == OK && s < l->step_count; s++)
-        run_command(i, &l->steps[s], "step", child_fds[1], child_fds[2], *deadline_ns, 1);
+        run_command(i, &l->steps[s], "step", step_in, child_fds[1], child_fds[2], *deadline_ns, 1);
     if (i->status == OK && l->spawn)
         spawn_instance(i, enter, enter_count, born_in, child_fds);
     else if (i->status == OK)
         adopt_instance(i);
 
-    if (child_fds[0] != null_fd)
-        close(child_fds[0]);
-    for (int k = 1; k < 4; k++)
+    for (int k = template.interactive ? 0 : 1; k < 4; k++)
         close_fd(&child_fds[k]);
+}
+
+/* A command that cleans up runs after a failure too, and its own failure does not hide that one. */
+static void run_cleanup(struct instance *i, const struct command *command, int64_t deadline_ns)
+{
+    enum status status = i->status;
+    char reason[sizeof i->reason];
+    memcpy(reason, i->reason, sizeof reason);
+    i->status = OK;
+    run_command(i, command, "cleanup", null_fd, null_fd, STDERR_FILENO, deadline_ns, 0);
+    if (status != OK) {
+        i->status = status;
+        memcpy(i->reason, reason, sizeof reason);
+    }
 }
 
 /* Everything after the end of the instance's process (or of the attempt to make one). */
@@ -548,14 +584,8 @@ static void clean_up(struct instance *i)
     int64_t deadline = now_ns() + CLEANUP_TIMEOUT_NS;
     int made_something = l->cleanup_count || i->cgroups_made;
     drain(i);
-    for (int c = 0; c < l->cleanup_count; c++) {
-        /* A command that cleans up after a failure must not hide it, nor be hidden by it. */
-        enum status before = i->status;
-        i->status = OK;
-        int end = run_command(i, &l->cleanups[c], "cleanup", null_fd, STDERR_FILENO, deadline, 0);
-        if (before != OK || end == 0)
-            i->status = before;
-    }
+    for (int c = 0; c < l->cleanup_count; c++)
+        run_cleanup(i, &l->cleanups[c], deadline);
     while (i->cgroups_made) {
         const char *path = l->cgroups[i->cgroups_made - 1];
         if (rmdir(path) == 0 || errno == ENOENT) {
@@ -578,12 +608,14 @@ static void clean_up(struct instance *i)
 
 static void kill_instance(struct instance *i)
 {
-    if (i->pidfd != -1)
-        syscall(SYS_pidfd_send_signal, i->pidfd, SIGKILL, NULL, 0);
+    if (i->pidfd == -1)
+        return;
+    i->killed = 1;
+    syscall(SYS_pidfd_send_signal, i->pidfd, SIGKILL, NULL, 0);
 }
 
 /* Wait for the end of the instance's process; past the deadline it is killed and waited for. */
-static void await_exit(struct instance *i, int64_t deadline_ns, const char *late)
+static void await_exit(struct instance *i, int64_t deadline_ns)
 {
     int killed = 0;
     while (i->pidfd != -1) {
@@ -600,8 +632,8 @@ static void await_exit(struct instance *i, int64_t deadline_ns, const char *late
             continue;
         if (interrupted)
             fail(i, FAILED, "interrupted");
-        else if (late)
-            fail(i, TIMEOUT, "%s", late);
+        else
+            fail(i, TIMEOUT, i->stamp_ns[READY] ? "not ended in time" : "not ready in time");
         kill_instance(i);
         killed = 1;
         deadline_ns = now_ns() + CLEANUP_TIMEOUT_NS;
@@ -623,12 +655,11 @@ static void run_one(int64_t slot)
     struct instance *i = new_instance(slot);
     int64_t deadline = 0;
     launch_instance(i, &deadline);
-    await_exit(i, deadline, "not ended in time");
+    await_exit(i, deadline);
     drain(i);
     judge_end(i);
-    if (i->status == TIMEOUT && !i->stamp_ns[READY])
-        snprintf(i->reason, sizeof i->reason, "not ready in time");
-    reap_all(i->status == OK ? 200 * NS_PER_MS : 0);
+    if (reap_all(i->status == OK ? 200 * NS_PER_MS : 0) == -1)
+        fail(i, FAILED, "processes it left behind cannot be killed");
     clean_up(i);
     report(i, "attempt");
 }
@@ -636,9 +667,11 @@ static void run_one(int64_t slot)
 static int run_batch(void)
 {
     for (int64_t k = 0; k < template.count && !interrupted; k++) {
-        if (k)
-            sleep_ns(template.pause_ns);
-        run_one(0);
+        int64_t next = k ? now_ns() + template.pause_ns : 0;
+        while (now_ns() < next && !interrupted)
+            pump(-1, next, NULL); /* nothing lives: it waits for a signal only */
+        if (!interrupted)
+            run_one(0);
     }
     return interrupted ? 128 + SIGTERM : EXIT_OK;
 }
@@ -652,8 +685,6 @@ static int has_line(const struct instance *i)
 
 static void start_held(void)
 {
-    if (instance_count >= template.count)
-        usage_error("no slot is left (--count)", "start");
     struct instance *i = new_instance(instance_count);
     int64_t deadline = 0;
     launch_instance(i, &deadline);
@@ -670,7 +701,7 @@ static void start_held(void)
             pump(-1, deadline, NULL);
     }
     if (i->status != OK)
-        await_exit(i, 0, NULL);
+        await_exit(i, 0);
     report(i, "ready");
 }
 
@@ -700,52 +731,65 @@ static void end_all(void)
     for (int64_t k = 0; k < instance_count; k++)
         kill_instance(&instances[k]);
     for (int64_t k = 0; k < instance_count; k++)
-        await_exit(&instances[k], now_ns() + CLEANUP_TIMEOUT_NS, NULL);
-    reap_all(200 * NS_PER_MS);
+        await_exit(&instances[k], now_ns() + CLEANUP_TIMEOUT_NS);
+    int reaped = reap_all(200 * NS_PER_MS);
     for (int64_t k = 0; k < instance_count; k++) {
-        clean_up(&instances[k]);
-        report(&instances[k], "exit");
+        struct instance *i = &instances[k];
+        drain(i);
+        if (!i->killed)
+            judge_end(i); /* to be killed at the end is no failure: not every workload heeds its standard input */
+        if (reaped == -1)
+            fail(i, FAILED, "processes left behind cannot be killed");
+        clean_up(i);
+        report(i, "exit");
     }
     json_begin();
     json_string("event", "end");
     json_end();
 }
 
-/* One command line of our own input: "start", "send SLOT" or "end". Returns 0 when it is over. */
+enum { GO_ON = -1 };
+
+/* One command line of our own input: "start", "send SLOT" or "end". Returns GO_ON or the code to exit with.
+ * A command we cannot obey ends everything in order, rather than to guess or to leave instances behind. */
 static int obey(const char *line)
 {
-    if (strcmp(line, "start") == 0) {
+    int64_t slot;
+    if (strcmp(line, "start") == 0 && instance_count < template.count)
         start_held();
-    } else if (strncmp(line, "send ", 5) == 0) {
-        int64_t slot = parse_integer("send", line + 5, 0, instance_count - 1);
+    else if (strncmp(line, "send ", 5) == 0 && read_integer(line + 5, 0, instance_count - 1, &slot))
         say_go(&instances[slot]);
-    } else {
-        return 0; /* "end", and anything we do not know: end rather than guess */
+    else if (strcmp(line, "end") == 0)
+        return EXIT_OK;
+    else {
+        fprintf(stderr, "isoagent: command '%s' with %lld of %lld slots taken: cannot be obeyed\n", line,
+                (long long)instance_count, (long long)template.count);
+        return EXIT_USAGE;
     }
-    return 1;
+    return GO_ON;
 }
 
 static int run_interactive(void)
 {
     char line[64];
     size_t length = 0;
-    while (!interrupted) {
+    int code = GO_ON;
+    while (code == GO_ON && !interrupted) {
         if (!pump(STDIN_FILENO, now_ns() + 3600 * NS_PER_S, NULL))
             continue;
         char byte;
         if (read(STDIN_FILENO, &byte, 1) != 1)
-            break; /* whoever commanded us is gone */
-        if (byte != '\n' && length < sizeof line - 1) {
+            code = EXIT_OK; /* whoever commanded us is gone */
+        else if (byte != '\n' && length < sizeof line - 1)
             line[length++] = byte;
-            continue;
+        else {
+            line[length] = 0;
+            length = 0;
+            code = obey(line);
         }
-        line[length] = 0;
-        length = 0;
-        if (!obey(line))
-            break;
     }
     end_all();
-    return interrupted ? 128 + SIGTERM : EXIT_OK;
+    return interrupted ? 128 + SIGTERM : code;
 }
 
 int verb_start(int argc, char **argv)
@@ -753,13 +797,16 @@ int verb_start(int argc, char **argv)
     static char event_buffer[1 << 16];
     launch_parse(&template, argc, argv);
     setvbuf(stdout, event_buffer, _IOFBF, sizeof event_buffer);
-    make_pipe(&signal_read_fd, &signal_write_fd);
+    if (make_pipe(&signal_read_fd, &signal_write_fd) == -1)
+        die("make", "pipe");
     set_nonblocking(signal_write_fd);
+    spawn_prepare();
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    action.sa_handler = on_broken_pipe;
+    sigaction(SIGPIPE, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever reads our events is gone: clean up and end */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
