@@ -1,0 +1,103 @@
+"""Set-up of the host: tools of the isolators, the guest kernel, the agent."""
+
+import json
+import os
+import shutil
+import sys
+
+from build_agent import AGENT_DIR, BINARY, has_musl_gcc
+from steps import PYTHON, ROOT, VENV, Stamp, Step, StepError, pip_install, run
+
+sys.path.insert(0, str(ROOT / "src"))
+
+from isobench.state import state_dir
+
+TOOLS = {
+    "runc": "runc",
+    "lxc-execute": "lxc",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "musl-gcc": "musl-tools",
+    "gcc": "gcc",
+}
+"""Command → Debian package: the packages of the role's ``isobench_host_packages``, looked for quickly."""
+
+
+def can_install() -> bool:
+    """Whether we can install Debian packages. Never through sudo: a benchmark asks for no passwords."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def missing_packages() -> str:
+    """Packages whose command is not there, separated by spaces."""
+    # Debian keeps runc in /usr/sbin, which is not on an ordinary user's PATH.
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    return " ".join(sorted({pkg for tool, pkg in TOOLS.items() if shutil.which(tool, path=path) is None}))
+
+
+def play(tag: str, *, why_not: str, remedy: str) -> None:
+    """Run one part of the project's Ansible role on this host."""
+    env = {
+        "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"),
+        "ANSIBLE_HOME": str(VENV / "ansible"),  # else it leaves a folder in the user's home
+        "ANSIBLE_REMOTE_TEMP": str(VENV / "ansible" / "tmp"),
+        "LC_ALL": "C.UTF-8",  # Ansible refuses any other encoding; a minimal Debian has none set
+    }
+    playbook = [VENV / "bin" / "ansible-playbook", ROOT / "ansible" / "provision.yml"]
+    variables = json.dumps({"isobench_host_state_dir": str(state_dir())})
+    run([*playbook, "--tags", tag, "--extra-vars", variables], why_not=why_not, remedy=remedy, env=env)
+
+
+class HostPackages(Step):
+    """The tools of the isolators and the compiler, through the role."""
+
+    def plan(self) -> str | None:
+        packages = missing_packages()
+        if not packages:
+            return None
+        if not can_install():
+            raise StepError(f"{packages}: only root can install them, with apt", self._remedy(packages))
+        return f"install the Debian packages {packages} and what they depend on (role isobench_host)"
+
+    def do(self) -> None:
+        packages = missing_packages()
+        play("packages", why_not=f"{packages} could not be installed", remedy=self._remedy(packages))
+
+    def _remedy(self, packages: str) -> str:
+        return f"apt-get install --no-install-recommends {packages}   (as root)"
+
+
+class GuestKernel(Step):
+    """The kernel that virtual machines boot, through the role."""
+
+    def plan(self) -> str | None:
+        kernel = state_dir() / "kernel" / "vmlinuz"
+        if kernel.exists():
+            return None
+        if shutil.which("apt-get") is None:
+            why = "a guest kernel: there is no apt-get to download one with"
+            raise StepError(why, f"cp <a Linux kernel with a serial console built in> {kernel}")
+        return f"download Debian's cloud kernel (27 MB) and unpack it to {kernel}; it is not installed"
+
+    def do(self) -> None:
+        again = "make setup" if os.geteuid() == 0 else "sudo apt-get update && make setup"
+        play("kernel", why_not="a guest kernel could not be fetched", remedy=again)
+
+
+class Agent(Step):
+    """The static C program that starts, and is started."""
+
+    stamp = Stamp("agent", [*sorted(AGENT_DIR.glob("*.[ch]")), ROOT / "scripts" / "build_agent.py"])
+
+    def plan(self) -> str | None:
+        if BINARY.exists() and self.stamp.is_current():
+            return None
+        if has_musl_gcc() or can_install():
+            return "compile the agent with musl-gcc"
+        return "compile the agent, there being no musl-gcc, with the ziglang package (a download of 100 MB)"
+
+    def do(self) -> None:
+        why = "the agent could not be compiled"
+        if not has_musl_gcc():
+            pip_install("--require-hashes", "-r", ROOT / "constraints-zig.txt", why_not=why)
+        run([PYTHON, ROOT / "scripts" / "build_agent.py"], why_not=why, remedy="make agent")
+        self.stamp.set()
