@@ -1,4 +1,4 @@
-"""The fingerprint of a host: what must be alike for two runs to be comparable, and what explains differences."""
+"""The fingerprint of a host: what must be alike for two runs to be comparable, or explains a difference."""
 
 import hashlib
 import os
