@@ -6,7 +6,7 @@ mm/vmstat.c (zoneinfo) in the kernel's tree.
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,17 @@ _PAGESET = re.compile(r"^\s+count:\s+(\d+)$", re.MULTILINE)
 class Pss:
     """Proportional set size in bytes: each page divided by the number of processes that map it."""
 
-    total: int = 0
+    own: int = 0
+    """Anonymous and shared memory: what :func:`used_bytes` counts too."""
     file: int = 0
-    """The part that lies in the page cache (programs, libraries), which the host could take back."""
+    """Pages of the page cache (programs, libraries): the host can take them back, so they are not "used"."""
 
     def __add__(self, other: "Pss") -> "Pss":
-        return Pss(self.total + other.total, self.file + other.file)
+        return Pss(self.own + other.own, self.file + other.file)
 
 
 def parse_kib_lines(text: str) -> Mapping[str, int]:
-    """The ``Name: number kB`` lines of meminfo or smaps_rollup, in bytes; other lines are left out."""
+    """The ``Name: number kB`` lines of meminfo, smaps_rollup or status, in bytes; others are left out."""
     values: dict[str, int] = {}
     for line in text.splitlines():
         match line.split():
@@ -63,7 +64,14 @@ def used_bytes(meminfo: str, zoneinfo: str, page_size: int) -> int:
 def parse_pss(smaps_rollup: str) -> Pss:
     """From /proc/<pid>/smaps_rollup; empty (a process without memory: a zombie) is zero."""
     found = parse_kib_lines(smaps_rollup)
-    return Pss(found.get("Pss", 0), found.get("Pss_File", 0))
+    file = found.get("Pss_File", 0)
+    return Pss(found.get("Pss", 0) - file, file)
+
+
+def parse_resident(status: str) -> int:
+    """Anonymous and shared memory of a process in bytes, from /proc/<pid>/status; 0 for kernel threads."""
+    found = parse_kib_lines(status)
+    return found.get("RssAnon", 0) + found.get("RssShmem", 0)
 
 
 def read_used_bytes(proc: Path = PROC) -> int:
@@ -82,4 +90,19 @@ def read_pss(pids: Iterable[int], proc: Path = PROC) -> Pss:
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
             total += parse_pss((proc / str(pid) / "smaps_rollup").read_text())
+    return total
+
+
+def read_bystanders_bytes(instances: Collection[int], proc: Path = PROC) -> int:
+    """Anonymous and shared memory of all processes that belong to no instance.
+
+    Pages that forked processes still share are counted for each of them: PSS would not, but costs a walk
+    through all page tables of the host, and only the change of this sum matters.
+    """
+    total = 0
+    for entry in proc.iterdir():
+        if not entry.name.isdecimal() or int(entry.name) in instances:
+            continue
+        with suppress(FileNotFoundError, ProcessLookupError):
+            total += parse_resident((entry / "status").read_text(errors="replace"))
     return total

@@ -6,6 +6,7 @@ How each figure is made, and what it contains: docs/benchmarks/memory.md.
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -13,7 +14,7 @@ from pydantic import Field, field_validator
 from isobench import starter
 from isobench.benchmarks import contract
 from isobench.benchmarks.contract import Benchmark, Context
-from isobench.benchmarks.hostmemory import Pss, read_pss, read_used_bytes
+from isobench.benchmarks.hostmemory import Pss, read_bystanders_bytes, read_pss, read_used_bytes
 from isobench.benchmarks.payload import PayloadError, hello
 from isobench.benchmarks.processes import read_descendants, split_by_argv, workload_argv
 from isobench.isolators.contract import AGENT_INSIDE, Isolator
@@ -87,6 +88,53 @@ class Memory(Benchmark[MemoryParams]):
         return counts[-1] * start_s + (len(counts) + 1) * 2 * _STEADY_PAUSE_S
 
 
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """The host's memory at one moment, in bytes."""
+
+    used: int
+    bystanders: int
+    """What processes that belong to no instance hold: the host's others, and the harness itself."""
+
+    @property
+    def net(self) -> int:
+        """What is left for the instances and the kernel."""
+        return self.used - self.bystanders
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Who holds memory while instances are held."""
+
+    workload: Pss | None
+    """None for virtual machines: a guest's memory is its VMM's, the workload's part cannot be told apart."""
+    helpers: Pss
+    """All the other processes the instances consist of: monitors, VMMs with their guests' memory."""
+    harness_bytes: int
+    """The agent that holds them; in no instance's account."""
+
+
+def ledger(instances: int, before: HostState, now: HostState, owners: Owners) -> dict[str, Scalar]:
+    """The account of a step, in bytes: host_change = workload_pss + helpers_pss + rest + bystanders_change.
+
+    The figure of the step is the first three. The PSS in it leaves out the page cache, as the host's
+    change does; ``*_file`` says how much that is. ``rest`` closes the account and may be negative.
+    """
+    workload = owners.workload or Pss()
+    return {
+        "instances": instances,
+        "host_change": now.used - before.used,
+        "bystanders_change": now.bystanders - before.bystanders,
+        "workload_pss": owners.workload.own if owners.workload else None,
+        "workload_pss_file": owners.workload.file if owners.workload else None,
+        "helpers_pss": owners.helpers.own,
+        "helpers_pss_file": owners.helpers.file,
+        "helpers_hold_guest_ram": owners.workload is None,
+        "rest": now.net - before.net - workload.own - owners.helpers.own,
+        "harness_pss": owners.harness_bytes,
+    }
+
+
 class _Holding:
     """The instances of one block, from none to the last step."""
 
@@ -97,18 +145,23 @@ class _Holding:
         self._held = 0
 
     def readings(self, counts: tuple[int, ...]) -> Iterator[Reading]:
-        before, _ = settle(read_used_bytes)
+        before, _ = settle(self._state)
         for count in counts:
             begun = time.monotonic()
             try:
                 self._hold(count)
-                used, steady = settle(read_used_bytes)
-                detail = {**self._ledger(used - before), "steady": steady}
+                now, steady = settle(self._state)
+                detail = ledger(count, before, now, self._owners())
             except _HoldError as error:
                 yield Reading(METRIC, UNIT, None, error.status, str(error), detail={"instances": count})
                 return
-            timed_s = time.monotonic() - begun
-            yield Reading(METRIC, UNIT, float(used - before), detail=detail, timed_s=timed_s)
+            yield Reading(
+                METRIC,
+                UNIT,
+                float(now.net - before.net),
+                detail={**detail, "steady": steady},
+                timed_s=time.monotonic() - begun,
+            )
 
     def _hold(self, count: int) -> None:
         while self._held < count:
@@ -121,28 +174,23 @@ class _Holding:
                 raise _HoldError(f"instance {self._held + 1}: {error}") from None
             self._held += 1
 
-    def _ledger(self, host_change: int) -> dict[str, Scalar]:
-        """Who holds how much of the change, in bytes; ``rest`` closes the account and may be negative."""
+    def _state(self) -> HostState:
+        instances = [process.pid for process in read_descendants(self._session.pid)]
+        return HostState(read_used_bytes(), read_bystanders_bytes(instances))
+
+    def _owners(self) -> Owners:
         argvs = [workload_argv(self._launch, slot) for slot in range(self._held)]
         found, others = split_by_argv(read_descendants(self._session.pid), argvs)
         seen = sum(process.argv in argvs for process in found)
         if seen < self._held:
             raise _HoldError(f"of {self._held} instances {seen} are found by their command line {argvs[0]}")
         own = read_pss(process.pid for process in found)
-        rest_of_them = read_pss(process.pid for process in others)
-        # The memory of a guest is the VMM's: from the host its workload cannot be told apart.
-        workload, helpers = (own, rest_of_them) if self._shares_kernel else (None, own + rest_of_them)
-        return {
-            "instances": self._held,
-            "host_change": host_change,
-            "workload_pss": workload.total if workload else None,
-            "workload_pss_file": workload.file if workload else None,
-            "helpers_pss": helpers.total,
-            "helpers_pss_file": helpers.file,
-            "helpers_hold_guest_ram": not self._shares_kernel,
-            "rest": host_change - (workload or Pss()).total - helpers.total,
-            "harness_pss": read_pss([self._session.pid]).total,
-        }
+        helpers = read_pss(process.pid for process in others)
+        return Owners(
+            workload=own if self._shares_kernel else None,
+            helpers=helpers if self._shares_kernel else own + helpers,
+            harness_bytes=read_pss([self._session.pid]).own,
+        )
 
 
 class _HoldError(Exception):
@@ -153,18 +201,18 @@ class _HoldError(Exception):
         self.status = status
 
 
-def settle(read: Callable[[], int]) -> tuple[int, bool]:
-    """Read until two values in a row are within 64 KiB, for 1 s at most; the last, and whether they were."""
+def settle(read: Callable[[], HostState]) -> tuple[HostState, bool]:
+    """Read until two states in a row are within 64 KiB, for 1 s at most; the last, and whether they were."""
     deadline = time.monotonic() + _STEADY_LIMIT_S
     last = read()
     while True:
         time.sleep(_STEADY_PAUSE_S)
-        value = read()
-        if abs(value - last) <= _STEADY_BYTES:
-            return value, True
+        state = read()
+        if abs(state.net - last.net) <= _STEADY_BYTES:
+            return state, True
         if time.monotonic() >= deadline:
-            return value, False
-        last = value
+            return state, False
+        last = state
 
 
 def _counts(capabilities: Capabilities, params: MemoryParams) -> tuple[int, ...]:

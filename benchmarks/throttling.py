@@ -33,6 +33,8 @@ _LEAD_PERIODS = 1
 _MAX_PERIODS = 4_000
 """The agent records 4096 periods; a few of them are the margin of the host's window."""
 _READ_BACK_TOLERANCE = 0.01
+_CLOCK_TOLERANCE = 0.01
+"""How much faster than the host's a guest's clock may run."""
 _US_PER_S = 1_000_000
 _NS_PER_S = 1_000_000_000
 _EXPECTED_OVERHEAD_S = 0.1
@@ -114,11 +116,11 @@ class Throttling(Benchmark[ThrottlingParams]):
             yield Reading(METRIC, UNIT, None, Status.UNAVAILABLE, lack)
             return
         site = context.site
-        begun = time.monotonic()
         with (
             isolator.prepare(site, trial.command, Limits(limit)) as launch,
             starter.session(site.agent, launch, timeout_s=context.timeout_s, slots=1) as session,
         ):
+            begun = time.monotonic()
             try:
                 spell = _spin(session, launch, site, trial, context.timeout_s)
                 reading = trial.reading(spell, time.monotonic() - begun)
@@ -189,6 +191,7 @@ class Trial:
             "kernel_periods": host.refills,
             "threads": self.threads,
             "nr_throttled": host.nr_throttled,
+            "bound": host.bound,
             "throttled_s": host.throttled_s,
             "applied": spell.applied,
             "edges": "still" if host.still else "moving",
@@ -250,7 +253,7 @@ def _spin(session: starter.Session, launch: Launch, site: Site, trial: Trial, ti
     session.send(0)
     host = watch(view, trial.periods, trial.limit.period_us, Clock())
     applied = "after boot" if launch.late_writes else "before start"
-    return Spell(read_back, applied, go_ns, host, _result(session, trial, timeout_s))
+    return Spell(read_back, applied, go_ns, host, _result(session, trial, go_ns, timeout_s))
 
 
 def _check_started(event: Event) -> None:
@@ -281,7 +284,7 @@ def _read_back(view: CgroupView, asked: CpuLimit) -> CpuLimit:
     return found
 
 
-def _result(session: starter.Session, trial: Trial, timeout_s: float) -> Spun:
+def _result(session: starter.Session, trial: Trial, go_ns: int, timeout_s: float) -> Spun:
     try:
         event = session.next(timeout_s)
     except TimeoutError:
@@ -292,6 +295,12 @@ def _result(session: starter.Session, trial: Trial, timeout_s: float) -> Spun:
         raise _TrialError(str(error)) from None
     if len(found.per_period_run_ns) < trial.periods:
         raise _TrialError(f"the workload recorded {len(found.per_period_run_ns)} periods of {trial.periods}")
+    spun_us = (event.t_ns - go_ns) // 1_000
+    if spun_us < trial.spin_us * (1 - _CLOCK_TOLERANCE):
+        raise _TrialError(
+            f"the workload ended {spun_us} µs after the go-ahead, but had to spin for {trial.spin_us} µs: "
+            "it did not wait for the go-ahead, or its clock runs fast"
+        )
     return found
 
 
