@@ -29,6 +29,7 @@ void sleep_ns(int64_t ns);
 
 /* args.c: checked parsing. On a bad value they print what and where to stderr and exit EXIT_USAGE. */
 int64_t parse_integer(const char *option, const char *text, int64_t min, int64_t max);
+int read_integer(const char *text, int64_t min, int64_t max, int64_t *value); /* 1: it is one; never exits */
 const char *take_value(int argc, char **argv, int *at);
 _Noreturn void usage_error(const char *what, const char *which);
 _Noreturn void die(const char *what, const char *which); /* with errno's text, exit EXIT_FAILED */

@@ -17,12 +17,20 @@ _Noreturn void die(const char *what, const char *which)
     exit(EXIT_FAILED);
 }
 
-int64_t parse_integer(const char *option, const char *text, int64_t min, int64_t max)
+/* strtoll(3) alone takes leading white space, a plus sign, and what follows the number. */
+int read_integer(const char *text, int64_t min, int64_t max, int64_t *value)
 {
     char *end;
     errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno || end == text || *end || value < min || value > max) {
+    *value = strtoll(text, &end, 10);
+    int plain = *text == '-' || (*text >= '0' && *text <= '9');
+    return plain && !errno && end != text && !*end && *value >= min && *value <= max;
+}
+
+int64_t parse_integer(const char *option, const char *text, int64_t min, int64_t max)
+{
+    int64_t value;
+    if (!read_integer(text, min, max, &value)) {
         fprintf(stderr, "isoagent: %s: '%s' is not an integer from %lld to %lld\n", option, text,
                 (long long)min, (long long)max);
         exit(EXIT_USAGE);

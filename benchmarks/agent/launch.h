@@ -50,10 +50,12 @@ struct spawn {
     const char *const *enter;                       /* cgroup.procs files the child writes itself into */
     int enter_count;
     int cgroup_fd;          /* cgroup v2 directory to be born in; -1: none */
-    const char *failed_at;  /* set by the child when it could not exec, with error */
+    const char *failed_at;  /* set when the child could not exec, with error */
     int error;
 };
 
+/* Once, before the first spawn_process. */
+void spawn_prepare(void);
 /* Returns the child's pid once its exec has taken effect (and *pidfd), or -1 with failed_at and error. */
 pid_t spawn_process(struct spawn *spawn, int *pidfd);
 

@@ -25,6 +25,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof VERBS / sizeof *VERBS; i++)
         if (strcmp(argv[1], VERBS[i].name) == 0)
             return VERBS[i].run(argc - 1, argv + 1);
+    if (argc > 1)
+        fprintf(stderr, "isoagent: %s: unknown verb\n", argv[1]);
     fprintf(stderr, "usage: isoagent VERB [OPTION]...\n");
     for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
         fprintf(stderr, "  %-6s %s\n", VERBS[i].name, VERBS[i].help);

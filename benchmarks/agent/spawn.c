@@ -2,7 +2,7 @@
  *
  * CLONE_VM | CLONE_VFORK: the child borrows our memory until exec, so no page table is copied and the
  * parent resumes exactly when exec has taken effect (or the child has said why not). clone3(2) because
- * CLONE_INTO_CGROUP (Linux 5.7) and CLONE_NEWTIME exist only there. */
+ * CLONE_CLEAR_SIGHAND (Linux 5.5), CLONE_INTO_CGROUP (5.7) and CLONE_NEWTIME exist only there. */
 #define _GNU_SOURCE
 #include "launch.h"
 
@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -22,6 +23,10 @@
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
 #endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+#define CLONE_CLEAR_SIGHAND_FLAG 0x100000000ULL
 #define CLONE_INTO_CGROUP_FLAG 0x200000000ULL
 
 /* struct clone_args of linux/sched.h up to Linux 5.7; musl ships no kernel headers. */
@@ -32,10 +37,17 @@ struct clone3_args {
 
 extern char **environ;
 
-static _Noreturn void give_up(struct spawn *spawn, const char *where)
+/* How a child that could not exec says so. Shared memory, for a copy-on-write child has no other way; what
+ * `where` points to was there before the clone, at the same address for both. */
+static struct failure {
+    const char *where;
+    int error;
+} *failure;
+
+static _Noreturn void give_up(const char *where)
 {
-    spawn->error = errno;
-    spawn->failed_at = where;
+    failure->error = errno;
+    failure->where = where;
     _exit(EXIT_CANNOT_EXEC);
 }
 
@@ -53,48 +65,48 @@ static int write_text(const char *path, const char *text)
 
 /* user_namespaces(7): root inside is the caller outside; setgroups must be denied before gid_map when
  * the caller has no CAP_SETGID. The ids were read before the clone: inside they are the overflow ids. */
-static void map_ids(struct spawn *spawn, const char *uid_map, const char *gid_map)
+static void map_ids(const char *uid_map, const char *gid_map)
 {
     if (write_text("/proc/self/setgroups", "deny") == -1)
-        give_up(spawn, "write /proc/self/setgroups");
+        give_up("write /proc/self/setgroups");
     if (write_text("/proc/self/uid_map", uid_map) == -1)
-        give_up(spawn, "write /proc/self/uid_map");
+        give_up("write /proc/self/uid_map");
     if (write_text("/proc/self/gid_map", gid_map) == -1)
-        give_up(spawn, "write /proc/self/gid_map");
+        give_up("write /proc/self/gid_map");
 }
 
 /* pivot_root(2), NOTES: with both arguments "." the old root is stacked on the new and then detached. */
-static void pivot(struct spawn *spawn, const struct launch *isolation)
+static void pivot(const struct launch *isolation)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
-        give_up(spawn, "make / private");
+        give_up("make / private");
     if (mount(isolation->root, isolation->root, NULL, MS_BIND | MS_REC, NULL) == -1)
-        give_up(spawn, "bind-mount the root");
+        give_up("bind-mount the root");
     if (chdir(isolation->root) == -1)
-        give_up(spawn, "chdir to the root");
+        give_up("chdir to the root");
     /* Before the old root goes: inside a user namespace a new proc needs a visible one (mount_too_revealing). */
     if (isolation->mount_proc && mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == -1)
-        give_up(spawn, "mount /proc");
+        give_up("mount /proc");
     if (syscall(SYS_pivot_root, ".", ".") == -1)
-        give_up(spawn, "pivot_root");
+        give_up("pivot_root");
     if (umount2(".", MNT_DETACH) == -1)
-        give_up(spawn, "detach the old root");
+        give_up("detach the old root");
     if (chdir("/") == -1)
-        give_up(spawn, "chdir /");
+        give_up("chdir /");
 }
 
-static void isolate(struct spawn *spawn, const struct launch *isolation)
+static void isolate(const struct launch *isolation)
 {
     if (isolation->root_change == ROOT_PIVOT)
-        pivot(spawn, isolation);
+        pivot(isolation);
     else if (isolation->mount_proc) {
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
-            give_up(spawn, "make / private");
+            give_up("make / private");
         if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == -1)
-            give_up(spawn, "mount /proc");
+            give_up("mount /proc");
     }
     if (isolation->root_change == ROOT_CHROOT && (chroot(isolation->root) == -1 || chdir("/") == -1))
-        give_up(spawn, "chroot");
+        give_up("chroot");
 }
 
 struct child_start {
@@ -110,23 +122,35 @@ static int child_main(void *argument)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int i = 0; i < spawn->enter_count; i++)
         if (write_text(spawn->enter[i], "0") == -1)
-            give_up(spawn, spawn->enter[i]);
+            give_up(spawn->enter[i]);
     if (spawn->isolation && spawn->isolation->namespaces & CLONE_NEWUSER)
-        map_ids(spawn, start->uid_map, start->gid_map);
+        map_ids(start->uid_map, start->gid_map);
     if (spawn->isolation)
-        isolate(spawn, spawn->isolation);
+        isolate(spawn->isolation);
     if (dup2(spawn->stdin_fd, 0) == -1 || dup2(spawn->stdout_fd, 1) == -1 || dup2(spawn->stderr_fd, 2) == -1 ||
         (spawn->console_fd != -1 && dup2(spawn->console_fd, 3) == -1))
-        give_up(spawn, "dup2");
+        give_up("dup2");
     execve(spawn->argv[0], spawn->argv, environ);
-    give_up(spawn, "exec");
+    give_up("exec");
+}
+
+/* A copy-on-write child: slower, equally right. */
+static long clone3_copying(struct clone3_args *args, int (*entry)(void *), void *argument)
+{
+    long result = syscall(SYS_clone3, args, sizeof *args);
+    if (result == 0)
+        _exit(entry(argument));
+    return result == -1 ? -errno : result;
 }
 
 /* A child on a stack of its own in our memory must not return through our frames, hence a few lines of
- * assembly; elsewhere it is a copy-on-write child, which is slower and equally right. */
+ * assembly. Not for a time namespace: before Linux 6.1 a process does not enter its new one while it shares
+ * memory with us, and exec does not make up for it. */
 static long clone3_call(struct clone3_args *args, int (*entry)(void *), void *argument)
 {
 #if defined(__x86_64__)
+    if (args->flags & CLONE_NEWTIME)
+        return clone3_copying(args, entry, argument);
     static char stack[64 * 1024] __attribute__((aligned(16))); /* one clone at a time: VFORK suspends us */
     args->flags |= CLONE_VM;
     args->stack = (uint64_t)(uintptr_t)stack;
@@ -149,11 +173,15 @@ static long clone3_call(struct clone3_args *args, int (*entry)(void *), void *ar
                      : "rcx", "r11", "memory");
     return result;
 #else
-    long result = syscall(SYS_clone3, args, sizeof *args);
-    if (result == 0)
-        _exit(entry(argument));
-    return result == -1 ? -errno : result;
+    return clone3_copying(args, entry, argument);
 #endif
+}
+
+void spawn_prepare(void)
+{
+    failure = mmap(NULL, sizeof *failure, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (failure == MAP_FAILED)
+        die("mmap", "shared memory");
 }
 
 pid_t spawn_process(struct spawn *spawn, int *pidfd)
@@ -162,7 +190,9 @@ pid_t spawn_process(struct spawn *spawn, int *pidfd)
     snprintf(start.uid_map, sizeof start.uid_map, "0 %u 1", (unsigned)geteuid());
     snprintf(start.gid_map, sizeof start.gid_map, "0 %u 1", (unsigned)getegid());
     struct clone3_args args = {
-        .flags = CLONE_VFORK | CLONE_PIDFD | (spawn->isolation ? spawn->isolation->namespaces : 0),
+        /* CLEAR_SIGHAND: until exec the child would run our handlers, in our memory. */
+        .flags = CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND_FLAG |
+                 (spawn->isolation ? spawn->isolation->namespaces : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -170,12 +200,14 @@ pid_t spawn_process(struct spawn *spawn, int *pidfd)
         args.flags |= CLONE_INTO_CGROUP_FLAG;
         args.cgroup = (uint64_t)spawn->cgroup_fd;
     }
-    spawn->failed_at = NULL;
+    *failure = (struct failure){0};
     long pid = clone3_call(&args, child_main, &start);
     if (pid < 0) {
         spawn->error = (int)-pid;
         spawn->failed_at = "clone3";
         return -1;
     }
+    spawn->failed_at = failure->where;
+    spawn->error = failure->error;
     return (pid_t)pid;
 }

@@ -138,7 +138,7 @@ static enum phase phase_named(const char *name)
 static void report(struct instance *i, const char *event)
 {
     json_begin();
-    json_string("event", event);
+    json_string("kind", event);
     json_integer("slot", i->slot);
     json_string("status", STATUS_NAMES[i->status]);
     if (i->status != OK)
@@ -170,7 +170,7 @@ static void report_lines(struct instance *i, int64_t at)
         size_t length = (size_t)(end - i->output) - i->line_start;
         if (i->line_start) {
             json_begin();
-            json_string("event", "line");
+            json_string("kind", "line");
             json_integer("slot", i->slot);
             json_integer("t_ns", at);
             json_bytes("output", i->output + i->line_start, length);
@@ -744,7 +744,7 @@ static void end_all(void)
         report(i, "exit");
     }
     json_begin();
-    json_string("event", "end");
+    json_string("kind", "end");
     json_end();
 }
 

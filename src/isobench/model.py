@@ -29,7 +29,8 @@ PHASES = (
 ``invoke``: just before the first system call of the start, the zero of all the others.
 ``created``: the isolation exists, the workload does not run yet (``runc create`` has returned; the cgroup
 is made).
-``spawned``: exec of the started program (the workload, or for LXC and QEMU the tool) has taken effect.
+``spawned``: we saw that exec of the started program (the workload, or for LXC and QEMU the tool) has taken
+effect; on another CPU its first instruction may come a little before we wake up and see it.
 ``kernel``: the first byte of the guest kernel's console has reached the host (VMs only).
 ``first_instruction``: the workload's own stamp at the top of main, where it shares the host's clock.
 ``ready``: the host has received the first byte the workload itself wrote.

@@ -4,7 +4,6 @@ No Python runs in the timed path: the agent executes the launch and stamps CLOCK
 module only writes its command line and reads its JSON lines.
 """
 
-import json
 import logging
 import os
 import selectors
@@ -16,10 +15,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, Self, cast
+
+from pydantic import TypeAdapter, ValidationError
 
 from isobench.errors import AgentMissingError, StarterError
-from isobench.model import Event, FileWrite, Launch, Status, Step
+from isobench.model import Event, FileWrite, Launch, Step
 
 _LOG = logging.getLogger(__name__)
 
@@ -121,6 +122,8 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env=dict(ENVIRONMENT),
+                # Unbuffered: closing a buffer that could not be flushed to a dead agent raises once more.
+                bufsize=0,
                 # A Ctrl-C at the terminal is for us to handle: the agent ends an instance in order.
                 start_new_session=True,
             )
@@ -201,26 +204,14 @@ class _Process:
         return StarterError(f"the agent's start ended early (exit code {code}): {said or 'it said nothing'}")
 
 
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
 def parse_event(line: bytes) -> Event:
     """One line of the agent's output as a value. Raises StarterError for anything that is not an event."""
     try:
-        found: dict[str, Any] = json.loads(line)
-        return Event(
-            kind=found["event"],
-            slot=found.get("slot", 0),
-            status=Status(found.get("status", "ok")),
-            reason=found.get("reason"),
-            phases_ns=found.get("phases_ns", {}),
-            invoke_ns=found.get("invoke_ns", 0),
-            t_ns=found.get("t_ns", 0),
-            pid=found.get("pid"),
-            exit_code=found.get("exit_code"),
-            term_signal=found.get("term_signal"),
-            output=found.get("output", ""),
-            output_bytes=found.get("output_bytes", 0),
-            stderr=found.get("stderr", ""),
-        )
-    except (ValueError, KeyError, AttributeError) as error:
+        return _EVENT.validate_json(line, strict=True)
+    except ValidationError as error:
         raise StarterError(f"the agent said what is no event: {line[:200]!r}") from error
 
 
