@@ -1,22 +1,22 @@
-"""Which processes of the host are a run's, by proof or by the name of a run they carry.
+"""Which processes of the host are a run's.
 
-Proof is what no bystander has: being in a cgroup of ours, executing the agent of our cache (the same
-file, whatever root it is seen from), having its root in our root file system or a run's directory.
-A command line or a working directory with a run's name is only a hint: a user's editor, pager or shell
-may have it too. It counts for a process that nobody but init, us, or another process of ours looks after.
+Proof is what no bystander has: a cgroup of that run, or an executable or a root in its directory. Other
+signs count only for a process that nobody but init, we, or another process of that run looks after:
+
+- a command line or a working directory with a run's name: a user's editor, pager or shell has it too;
+- executing the agent of our cache, or having our root file system as its root (the same file, whatever
+  root it is seen from): this tells no run, so it may belong to one that is going on.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from isobench.isolators.rootfs import AGENT_NAME
-
-Owner: TypeAlias = Callable[..., str | None]
-"""The token of a run found in the texts given, or None."""
+from isobench.isolators.tokens import token_in
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode: a file is the same from inside any root and mount namespace."""
@@ -38,30 +38,34 @@ class Process:
     root: Identity | None
 
 
-def ours(state: Path, owner: Owner) -> Iterator[tuple[Process, str | None]]:
-    """Each process of a run, with the token it shows; not the calling process nor its ancestors."""
+def ours(state: Path, wanted: str | None) -> Iterator[tuple[Process, str | None]]:
+    """Each process of that run, or of any; with the run's name where it shows one.
+
+    Never the calling process, nor its ancestors, nor one that shows the name of another run.
+    """
     table = {process.pid: process for process in _living()}
     spared = set(_lineage(os.getpid(), table))
     shared = _identities(state / "cache" / "rootfs")
     proven: dict[int, str | None] = {}
-    hinted: dict[int, str] = {}
+    likely: dict[int, str | None] = {}
     for process in table.values():
-        if process.pid in spared:
+        proof = token_in(process.groups, *process.places[:2])
+        shown = proof or token_in(process.command, *process.places)
+        if process.pid in spared or (wanted and shown not in {None, wanted}):
             continue
-        hint = owner(process.command, *process.places)
-        token = owner(process.groups, *process.places[:2])
-        if token or process.executable in shared or process.root in shared:
-            proven[process.pid] = token or hint
-        elif hint:
-            hinted[process.pid] = hint
+        if proof:
+            proven[process.pid] = proof
+        elif shown or {process.executable, process.root} & shared:
+            likely[process.pid] = shown
     caretakers = {1, os.getpid()}
-    for pid, hint in hinted.items():
-        top = _topmost(pid, table, proven.keys() | hinted.keys())
+    marked = proven.keys() | likely.keys()
+    for pid, shown in likely.items():
+        top = _topmost(pid, table, marked)
         keeper = table.get(table[top].parent)
         # systemd: a user's own instance adopts the orphans of that user's sessions.
         adopted = keeper is not None and (keeper.pid in caretakers or keeper.name == "systemd")
         if adopted or top in proven:
-            proven[pid] = hint
+            proven[pid] = shown
     yield from ((table[pid], token) for pid, token in sorted(proven.items()))
 
 

@@ -5,21 +5,18 @@ changed here; :mod:`isobench.isolators.removal` removes what was found.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from isobench.isolators import cgroup, processes
-from isobench.isolators.cgroup.tree import TOKEN_PREFIX
 from isobench.isolators.contract import Site
+from isobench.isolators.tokens import PREFIX, token_in
 from isobench.procfs import MOUNTINFO, Mount, parse_mountinfo
 from isobench.state import state_dir
 
 Kind: TypeAlias = Literal["process", "mount", "loop device", "cgroup", "link", "network namespace", "file"]
-
-TOKEN = re.compile(rf"{re.escape(TOKEN_PREFIX)}[0-9a-f]{{8}}")
 
 LINK_PREFIX = "isob-"
 """A network link is named this and the digits of its run's token: the kernel allows 15 characters only."""
@@ -92,18 +89,14 @@ class _Search:
     mounts: tuple[Mount, ...]
 
     def owner(self, *texts: str) -> str | None:
-        """The token in one of the texts, when it is the one looked for."""
-        for text in texts:
-            for found in TOKEN.findall(text):
-                if self.token in {None, found}:
-                    return str(found)
-        return None
+        """The run whose name is in the texts, when it is one looked for."""
+        found = token_in(*texts)
+        return found if self.token in {None, found} else None
 
 
 def _processes(search: _Search) -> Iterator[Residue]:
-    for process, owner in processes.ours(search.state, search.owner):
-        # Who runs the shared agent without a name of a run is somebody's of ours: with one run at a time
-        # on a host, the asked one's or an earlier one's.
+    for process, owner in processes.ours(search.state, search.token):
+        # One that shows no name and is nobody else's is taken for the asked run's.
         yield Residue("process", process.command, owner or search.token, process.pid, process.start_ticks)
 
 
@@ -123,14 +116,14 @@ def _loop_devices(search: _Search) -> Iterator[Residue]:
 
 
 def _cgroups(search: _Search) -> Iterator[Residue]:
-    for group in cgroup.detect().named(search.token or TOKEN_PREFIX):
+    for group in cgroup.detect().named(search.token or PREFIX):
         if owner := search.owner(group.name):
             yield Residue("cgroup", str(group), owner)
 
 
 def _links(search: _Search) -> Iterator[Residue]:
     for link in sorted(Path("/sys/class/net").glob(f"{LINK_PREFIX}*")):
-        if owner := search.owner(link.name.replace(LINK_PREFIX, TOKEN_PREFIX)):
+        if owner := search.owner(link.name.replace(LINK_PREFIX, PREFIX)):
             yield Residue("link", link.name, owner)
 
 
@@ -146,7 +139,7 @@ def _files(search: _Search) -> Iterator[Residue]:
         for path in _children(directory):
             owner = search.owner(path.name)
             # Anybody may make such a name in /tmp.
-            if owner and path.name.startswith(TOKEN_PREFIX) and path.lstat().st_uid == uid:
+            if owner and path.name.startswith(PREFIX) and path.lstat().st_uid == uid:
                 yield Residue("file", str(path), owner)
 
 

@@ -1,24 +1,18 @@
 """A run's place on the host: its token, its directories, its parent cgroup; opened and closed as one."""
 
 import logging
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from isobench.isolators import cgroup, rootfs
-from isobench.isolators.cgroup.tree import TOKEN_PREFIX
 from isobench.isolators.contract import Site
 from isobench.isolators.directory import remove_directory
 from isobench.isolators.removal import remove
 from isobench.isolators.residue import strays
+from isobench.isolators.tokens import new_token
 from isobench.state import state_dir
 
 log = logging.getLogger(__name__)
-
-
-def new_token() -> str:
-    """``isobench-`` and 8 random hex digits."""
-    return f"{TOKEN_PREFIX}{secrets.token_hex(4)}"
 
 
 @contextmanager

@@ -14,12 +14,10 @@ from typing import Literal, TypeAlias
 from isobench.errors import CgroupError, CgroupGoneError, InternalError, UsageError
 from isobench.isolators.cgroup.files import make_group, members, named_groups, remove_group
 from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, membership
+from isobench.isolators.tokens import is_token
 from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
 
 Mode: TypeAlias = Literal["v1", "v2", "hybrid", "none"]
-
-TOKEN_PREFIX = "isobench-"  # noqa: S105  (a name, not a secret)
-"""What the name of everything made by a run begins with."""
 
 MIN_QUOTA_US = 1_000
 PERIOD_RANGE_US = (1_000, 1_000_000)
@@ -127,7 +125,7 @@ class CgroupTree(ABC):
 
         Raises CgroupError when a group cannot be made, or is still in use at the end.
         """
-        if not token.startswith(TOKEN_PREFIX) or "/" in token:
+        if not is_token(token):
             raise InternalError(f"cgroup parent {token!r} is no token of a run")
         try:
             for parent in self._parents(token):
