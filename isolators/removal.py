@@ -71,7 +71,9 @@ def _remove_group(residue: Residue) -> None:
 
 
 def _remove_link(residue: Residue) -> None:
-    run(["ip", "link", "delete", "dev", residue.what], timeout_s=TOOL_TIMEOUT_S)
+    # The other end of a veth pair goes with the first.
+    if Path("/sys/class/net", residue.what).exists():
+        run(["ip", "link", "delete", "dev", residue.what], timeout_s=TOOL_TIMEOUT_S)
 
 
 def _remove_namespace(residue: Residue) -> None:
