@@ -1,0 +1,198 @@
+"""From the files of a run to its :class:`Summary`: which attempts count, and what figures are made of them.
+
+An attempt counts when it ended ok and was no warm-up. The others are shown, but enter no figure.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from math import inf
+from pathlib import Path
+
+from isobench import journal
+from isobench.model import PHASES, Sample, Status
+from isobench.reports.stats import Distribution, Estimate, distribution, ratio_of_medians, slope
+from isobench.reports.summary import CellSummary, Isolator, Memory, Quota, Startup, Summary, number
+
+READY, FOOTPRINT, CPU_SHARE_ERROR = "ready", "footprint", "cpu_share_error"
+"""The metrics a report knows; cells of others are listed with their values only."""
+
+
+def summarize(folder: Path) -> Summary:
+    """Read one result folder.
+
+    Raises :class:`isobench.errors.ResultsError` when it is missing, foreign, newer or damaged. A run in
+    which nothing was measured is no error: its summary says so.
+    """
+    run = journal.load(folder)
+    cells = _cells(run.samples)
+    isolators = tuple(sorted(_isolators(run.record, cells), key=_by_start))
+    order = {isolator.name: place for place, isolator in enumerate(isolators)}
+    return Summary(
+        folder=folder,
+        record=run.record,
+        isolators=isolators,
+        cells=tuple(sorted(cells, key=lambda cell: order[cell.isolator])),
+        warnings=run.warnings,
+        limits=tuple(sorted({(q.asked_cpus, q.period_us) for found in isolators for q in found.quotas})),
+    )
+
+
+def counts(sample: Sample) -> bool:
+    """Whether this attempt enters the figures."""
+    return sample.status is Status.OK and sample.value is not None and not sample.detail.get("warmup")
+
+
+def _cells(samples: Iterable[Sample]) -> list[CellSummary]:
+    by_cell: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_cell.setdefault(sample.cell, []).append(sample)
+    states = journal.cell_states(sample for lines in by_cell.values() for sample in lines)
+    return [
+        CellSummary(
+            id=name,
+            isolator=lines[0].isolator,
+            benchmark=lines[0].benchmark,
+            state=states[name],
+            samples=tuple(lines),
+            values=_distribution(sample.value for sample in lines if counts(sample)),
+        )
+        for name, lines in by_cell.items()
+    ]
+
+
+def _isolators(record: journal.RunRecord, cells: list[CellSummary]) -> Iterator[Isolator]:
+    records = {found.shown_as: found for found in record.isolators}
+    names = dict.fromkeys((*records, *(cell.isolator for cell in cells)))
+    floor = next((found.shown_as for found in record.isolators if found.kind == "bare"), None)
+    bare = _startup_cell(cells, floor)
+    for name in names:
+        own = [cell for cell in cells if cell.isolator == name]
+        starts = _startup_cell(own, name)
+        yield Isolator(
+            name=name,
+            record=records.get(name),
+            startup=_startup(starts, bare) if starts else None,
+            memory=next((found for cell in own if (found := _memory(cell))), None),
+            quotas=tuple(sorted(_quotas(own), key=lambda quota: (quota.asked_cpus, quota.period_us))),
+        )
+
+
+def _by_start(isolator: Isolator) -> tuple[bool, float]:
+    return not isolator.bare, isolator.startup.ready.median.value if isolator.startup else inf
+
+
+def _startup_cell(cells: Iterable[CellSummary], isolator: str | None) -> CellSummary | None:
+    """The first cell of an isolator with a start that counts."""
+    return next((cell for cell in cells if cell.isolator == isolator and _counted(cell, READY)), None)
+
+
+def _startup(cell: CellSummary, floor: CellSummary | None) -> Startup:
+    samples = _counted(cell, READY)
+    seconds = tuple(_values(samples))
+    return Startup(
+        isolator=cell.isolator,
+        cell=cell,
+        seconds=seconds,
+        ready=distribution(seconds),
+        to_bare=_to_bare(cell, seconds, floor),
+        phases={
+            phase: found
+            for phase in PHASES
+            if (found := _distribution(sample.phases.get(phase) for sample in samples))
+        },
+    )
+
+
+def _to_bare(cell: CellSummary, seconds: tuple[float, ...], floor: CellSummary | None) -> Estimate | None:
+    """None without a floor, and for times of 0, which no clock of ours gives."""
+    if floor is cell:
+        return Estimate(1.0, None)
+    below = tuple(_values(_counted(floor, READY))) if floor else ()
+    if not below or min(*seconds, *below) <= 0:
+        return None
+    return ratio_of_medians(seconds, below)
+
+
+def _memory(cell: CellSummary) -> Memory | None:
+    steps = [(sample.block, count, sample) for sample in _steps(cell) if (count := _instances(sample))]
+    counts_seen = sorted({count for _, count, _ in steps})
+    if len(counts_seen) < 2:  # noqa: PLR2004 - a slope needs two points
+        return None
+    parts = {
+        name: _slope((block, count, _detail(sample, name)) for block, count, sample in steps)
+        for name in ("workload_pss", "helpers_pss", "rest")
+    }
+    total = _slope((block, count, sample.value) for block, count, sample in steps)
+    helpers, rest = parts["helpers_pss"], parts["rest"]
+    if total is None or helpers is None or rest is None:
+        return None
+    return Memory(
+        isolator=cell.isolator,
+        cell=cell,
+        counts=tuple(counts_seen),
+        blocks=len({block for block, _, _ in steps}),
+        total=total,
+        workload=parts["workload_pss"],
+        helpers=helpers,
+        rest=rest,
+    )
+
+
+def _steps(cell: CellSummary) -> list[Sample]:
+    """Readings of memory; of a step measured again after an interruption the last: its block is whole."""
+    last = {(sample.block, _instances(sample)): sample for sample in _counted(cell, FOOTPRINT)}
+    return list(last.values())
+
+
+def _instances(sample: Sample) -> int | None:
+    found = number(sample.detail.get("instances"))
+    return None if found is None else int(found)
+
+
+def _slope(points: Iterable[tuple[int, int, float | None]]) -> Estimate | None:
+    known = [(block, count, value) for block, count, value in points if value is not None]
+    if not any(len({x for _, x, _ in rows}) > 1 for rows in _by_block(known)):
+        return None
+    return slope(known)
+
+
+def _by_block(points: list[tuple[int, int, float]]) -> Iterator[list[tuple[int, int, float]]]:
+    for _, rows in groupby(sorted(points), key=lambda row: row[0]):
+        yield list(rows)
+
+
+def _quotas(cells: Iterable[CellSummary]) -> Iterator[Quota]:
+    for cell in cells:
+        samples = _counted(cell, CPU_SHARE_ERROR)
+        host = _distribution(_detail(sample, "achieved_host_cpus") for sample in samples)
+        asked, period = (number(cell.samples[0].params.get(key)) for key in ("cpus", "period_us"))
+        if host is None or asked is None or period is None:
+            continue
+        stalls = [stall for sample in samples if (stall := _detail(sample, "longest_stall_s")) is not None]
+        yield Quota(
+            isolator=cell.isolator,
+            cell=cell,
+            asked_cpus=asked,
+            period_us=int(period),
+            host_cpus=host,
+            inside_cpus=_distribution(_detail(sample, "achieved_inside_cpus") for sample in samples),
+            error=distribution(_values(samples)),
+            longest_stall_s=max(stalls, default=None),
+        )
+
+
+def _counted(cell: CellSummary, metric: str) -> list[Sample]:
+    return [sample for sample in cell.samples if sample.metric == metric and counts(sample)]
+
+
+def _values(samples: Iterable[Sample]) -> Iterator[float]:
+    return (sample.value for sample in samples if sample.value is not None)
+
+
+def _detail(sample: Sample, key: str) -> float | None:
+    return number(sample.detail.get(key))
+
+
+def _distribution(values: Iterable[float | None]) -> Distribution | None:
+    known = [value for value in values if value is not None]
+    return distribution(known) if known else None

@@ -1,0 +1,166 @@
+"""The values a report shows: what a run comes to, made by :mod:`isobench.reports.load`, read by all faces.
+
+Times are in seconds, memory in bytes, limits in CPUs, errors of limits as signed ratios; faces choose units.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from isobench.journal import CellState, IsolatorRecord, RunRecord
+from isobench.model import Sample, Scalar, Status
+from isobench.reports.stats import Distribution, Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class CellSummary:
+    """One cell: how it ended, and every attempt."""
+
+    id: str
+    isolator: str
+    benchmark: str
+    state: CellState
+    samples: tuple[Sample, ...]
+    values: Distribution | None
+    """Of the attempts that count; None when none does."""
+
+    @property
+    def ok(self) -> bool:
+        """Every attempt gave a value."""
+        return self.state.status is Status.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """The starts of one isolator."""
+
+    isolator: str
+    cell: CellSummary
+    seconds: tuple[float, ...]
+    """From invoke to ready of each start that counts: neither failed nor a warm-up."""
+    ready: Distribution
+    to_bare: Estimate | None
+    """How many times the bare row's median this is; None without a bare row."""
+    phases: Mapping[str, Distribution]
+    """Since invoke, by phase, in their usual order; only those that were told apart."""
+
+    @property
+    def exit(self) -> Distribution | None:
+        """From invoke to the end of the instance's process."""
+        return self.phases.get("exit")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What each further instance of one isolator takes from the host, in bytes, and who holds it."""
+
+    isolator: str
+    cell: CellSummary
+    counts: tuple[int, ...]
+    """At how many instances readings were taken."""
+    blocks: int
+    total: Estimate
+    workload: Estimate | None
+    """None where the host cannot tell the workload from its helper (a guest's memory is the VMM's)."""
+    helpers: Estimate
+    rest: Estimate
+    """Total less workload and helpers: kernel memory, page tables, noise of the host. May be negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One CPU limit of one isolator, and what came of it."""
+
+    isolator: str
+    cell: CellSummary
+    asked_cpus: float
+    period_us: int
+    host_cpus: Distribution
+    inside_cpus: Distribution | None
+    error: Distribution
+    """(achieved - asked) / asked, seen from the host."""
+    longest_stall_s: float | None
+    """The longest the workload ever had to wait, as it recorded itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Isolator:
+    """One isolator of the run and its figures."""
+
+    name: str
+    """As shown."""
+    record: IsolatorRecord | None
+    """None for a name that only the samples know."""
+    startup: Startup | None = None
+    memory: Memory | None = None
+    quotas: tuple[Quota, ...] = ()
+
+    @property
+    def bare(self) -> bool:
+        """It is the floor: the same path with no isolation."""
+        return self.record is not None and self.record.kind == "bare"
+
+    @property
+    def emulated(self) -> bool:
+        """Its processor was imitated by software, so its figures say nothing about hardware's."""
+        return "tcg" in self.name.lower().replace("_", "-").split("-")
+
+    @property
+    def own_kernel(self) -> bool:
+        """It is a virtual machine."""
+        return self.record is not None and not self.record.shares_kernel
+
+    @property
+    def measured(self) -> bool:
+        """There is a figure of it."""
+        return bool(self.startup or self.memory or self.quotas)
+
+    @property
+    def worst_error(self) -> float | None:
+        """The median error that is furthest from 0 over all its limits, with its sign."""
+        return max((quota.error.median.value for quota in self.quotas), key=abs, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run."""
+
+    folder: Path
+    record: RunRecord
+    isolators: tuple[Isolator, ...]
+    """Bare first, then by the median start, then those without one."""
+    cells: tuple[CellSummary, ...]
+    """All of them, in the order of the isolators."""
+    warnings: tuple[str, ...] = ()
+    limits: tuple[tuple[float, int], ...] = field(default=())
+    """Every (CPUs, period in µs) that was asked for, ascending."""
+
+    @property
+    def bare(self) -> Isolator | None:
+        """The floor, where the run has one."""
+        return next((isolator for isolator in self.isolators if isolator.bare), None)
+
+    @property
+    def measured(self) -> bool:
+        """There is at least one figure."""
+        return any(isolator.measured for isolator in self.isolators)
+
+    @property
+    def startups(self) -> tuple[Startup, ...]:
+        """Of the isolators that have one."""
+        return tuple(isolator.startup for isolator in self.isolators if isolator.startup)
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """Of the isolators that have one."""
+        return tuple(isolator.memory for isolator in self.isolators if isolator.memory)
+
+    @property
+    def not_ok(self) -> tuple[CellSummary, ...]:
+        """Cells with an attempt that gave no value."""
+        return tuple(cell for cell in self.cells if not cell.ok)
+
+
+def number(value: Scalar) -> float | None:
+    """A number of a sample's detail, or None for what is none (bool is not one)."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,90 @@
+"""Numbers and foreign text as people read them, in one place: every face says a figure the same way.
+
+Three significant digits: more than the intervals allow would be decoration.
+"""
+
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from isobench.reports.stats import Interval
+
+NONE = "–"
+"""Stands where there is no figure; never a blank, never a zero."""
+
+_Scale: TypeAlias = Sequence[tuple[float, str]]
+_SECONDS: _Scale = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTES: _Scale = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+_DIGITS = 3
+_HALF_DIGIT = 0.0005
+
+Format: TypeAlias = Callable[[float], str]
+
+
+def seconds(value: float) -> str:
+    """``213 µs``, ``22.7 ms``, ``3.05 s``."""
+    return _scaled(value, _SECONDS)
+
+
+def nbytes(value: float) -> str:
+    """``92.0 KiB``, ``-1.50 MiB``."""
+    return _scaled(value, _BYTES)
+
+
+def times(value: float) -> str:
+    """``1.25×``."""
+    return f"{_rounded(value)}×"
+
+
+def percent(ratio: float) -> str:
+    """A signed ratio in percent: ``+1.20 %``. Two decimals: limits are exact to a few hundredths."""
+    value = round(100 * ratio, 2)
+    return f"{value + 0.0:+.2f} %" if value else "0.00 %"
+
+
+def cpus(value: float) -> str:
+    """``0.25``."""
+    return f"{value:g}"
+
+
+def interval(found: Interval | None, form: Format) -> str:
+    """``210 to 225 µs``, the unit once where both limits share it; a dash where there is none."""
+    if found is None:
+        return NONE
+    low, high = form(found.low), form(found.high)
+    number, _, unit = low.partition(" ")
+    shared = unit == high.partition(" ")[2]
+    return f"{number if shared and unit else low} to {high}"
+
+
+def optional(value: float | None, form: Format) -> str:
+    """A dash for None."""
+    return NONE if value is None else form(value)
+
+
+def plain(text: str) -> str:
+    """Foreign text on one line without control characters, which could steer a terminal or break a file."""
+    kept = ("�" if unicodedata.category(char) in {"Cc", "Cf", "Cs"} else char for char in text)
+    return "".join(kept) if "\n" not in text and "\t" not in text else plain(" ".join(text.split()))
+
+
+def _scaled(value: float, scale: _Scale) -> str:
+    size, unit = next((step for step in scale if _reaches(value, step[0])), scale[-1])
+    return f"{_rounded(value / size)} {unit}"
+
+
+def _reaches(value: float, size: float) -> bool:
+    # 0.9996 ms is shown as 1.00 ms, not as 1000 µs.
+    return abs(value) >= size * (1 - _HALF_DIGIT)
+
+
+def _rounded(value: float) -> str:
+    """Three significant digits, and all digits before the point."""
+    if value == 0:
+        return "0"
+    decimals = _DIGITS - 1 - math.floor(math.log10(abs(value)))
+    decimals_after = _DIGITS - 1 - math.floor(math.log10(abs(round(value, decimals))))
+    if decimals_after <= 0:
+        return f"{round(value, decimals_after):,.0f}"
+    return f"{value:.{decimals_after}f}"

@@ -1,0 +1,210 @@
+"""What a run says, in words, and what stands against believing it. Every sentence is computed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from isobench.model import Status
+from isobench.reports import units
+from isobench.reports.stats import ratio_of_medians
+from isobench.reports.summary import Isolator, Memory, Startup, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One answer."""
+
+    question: str
+    answer: str
+    """An isolator, or a factor."""
+    figure: str
+    evidence: str
+    """A sentence: compared with what, and how sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Why a figure may not mean what it seems to mean."""
+
+    title: str
+    text: str
+    loud: bool = True
+    remedy: str | None = None
+    """A command."""
+
+
+def findings(summary: Summary) -> tuple[Finding, ...]:
+    """The answers this run can give; none at all when nothing was measured."""
+    found = (_start(summary), _memory(summary), _limits(summary), _machine(summary))
+    return tuple(finding for finding in found if finding)
+
+
+def cautions(summary: Summary) -> tuple[Caution, ...]:
+    """Everything that stands against taking the figures at face value, the gravest first."""
+    return tuple(_cautions(summary))
+
+
+def names(isolators: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *most, last = isolators
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _start(summary: Summary) -> Finding | None:
+    ranked = [i.startup for i in summary.isolators if i.startup and not i.bare]
+    if not ranked:
+        return None
+    first, *others = ranked
+    floor = "" if first.to_bare is None else f", {units.times(first.to_bare.value)} bare"
+    return Finding(
+        question="Fastest start",
+        answer=first.isolator,
+        figure=f"{units.seconds(first.ready.median.value)} to ready{floor}",
+        evidence=_next_start(first, others),
+    )
+
+
+def _next_start(first: Startup, others: Sequence[Startup]) -> str:
+    if not others:
+        return "No other isolator was measured beside it."
+    second = others[0]
+    ratio = ratio_of_medians(second.seconds, first.seconds)
+    if ratio.interval is None:
+        return f"Next is {second.isolator}; too few starts to say how sure that is."
+    if 1 in ratio.interval:
+        return f"{second.isolator} cannot be told apart from it ({_span(second)})."
+    return f"Next is {second.isolator}, {units.times(ratio.value)} as long ({_span(second)})."
+
+
+def _span(startup: Startup) -> str:
+    return units.interval(startup.ready.median.interval, units.seconds)
+
+
+def _memory(summary: Summary) -> Finding | None:
+    ranked = sorted(
+        (i.memory for i in summary.isolators if i.memory and not i.bare),
+        key=lambda memory: memory.total.value,
+    )
+    if not ranked:
+        return None
+    first, *others = ranked
+    return Finding(
+        question="Cheapest in memory",
+        answer=first.isolator,
+        figure=f"{units.nbytes(first.total.value)} an instance",
+        evidence=_next_memory(first, others),
+    )
+
+
+def _next_memory(first: Memory, others: Sequence[Memory]) -> str:
+    alike = [other.isolator for other in others if _overlap(first, other)]
+    if alike:
+        return f"{names(alike)} cannot be told apart from it: the intervals overlap."
+    if others:
+        return f"Next is {others[0].isolator} with {units.nbytes(others[0].total.value)}."
+    return "No other isolator was measured beside it."
+
+
+def _overlap(one: Memory, other: Memory) -> bool:
+    a, b = one.total.interval, other.total.interval
+    return a is None or b is None or (a.low <= b.high and b.low <= a.high)
+
+
+def _limits(summary: Summary) -> Finding | None:
+    ranked = sorted(
+        ((abs(worst), i) for i in summary.isolators if (worst := i.worst_error) is not None),
+        key=lambda pair: pair[0],
+    )
+    if not ranked:
+        return None
+    (_, first), *others = ranked
+    asked = sorted({quota.asked_cpus for quota in first.quotas})
+    span = " to ".join(dict.fromkeys(units.cpus(value) for value in (asked[0], asked[-1])))
+    others_say = ", ".join(f"{i.name} {_worst(i)}" for _, i in others)
+    return Finding(
+        question="Most exact CPU limit",
+        answer=first.name,
+        figure=f"{_worst(first)} at worst",
+        evidence=f"Over limits of {span} CPUs. "
+        + (f"The others at their worst: {others_say}." if others else "No other isolator has such a figure."),
+    )
+
+
+def _worst(isolator: Isolator) -> str:
+    return units.optional(isolator.worst_error, units.percent)
+
+
+def _machine(summary: Summary) -> Finding | None:
+    """The fastest virtual machine against the slowest start that shares the host's kernel."""
+    machines = [i for i in summary.isolators if i.own_kernel and i.startup]
+    others = [i for i in summary.isolators if not i.own_kernel and i.startup and not i.bare]
+    if not machines or not others:
+        return None
+    machine, other = machines[0], others[-1]
+    if machine.startup is None or other.startup is None:
+        return None
+    factor = machine.startup.ready.median.value / other.startup.ready.median.value
+    emulated = " Under software emulation: with KVM it would be far less." if machine.emulated else ""
+    return Finding(
+        question="Virtual machine against shared kernel",
+        answer=units.times(factor),
+        figure=f"the start of {machine.name} against {other.name}",
+        evidence=f"{units.seconds(machine.startup.ready.median.value)} against "
+        f"{units.seconds(other.startup.ready.median.value)}, the slowest start that shares the host's kernel."
+        f"{_memory_factor(machine, other)}{emulated}",
+    )
+
+
+def _memory_factor(machine: Isolator, other: Isolator) -> str:
+    if not machine.memory or not other.memory or other.memory.total.value <= 0:
+        return ""
+    factor = machine.memory.total.value / other.memory.total.value
+    return f" In memory: {units.times(factor)}."
+
+
+def _cautions(summary: Summary) -> Iterator[Caution]:
+    if not summary.measured:
+        yield Caution(
+            "Nothing was measured", "No attempt of this run gave a value.", remedy="isobench doctor"
+        )
+    if summary.record.status != "finished":
+        yield _interrupted(summary)
+    if emulated := [i for i in summary.isolators if i.emulated and i.measured]:
+        yield _emulated(emulated)
+    if broken := [c for c in summary.not_ok if c.state.status in {Status.FAILED, Status.TIMEOUT}]:
+        yield Caution(
+            f"{len(broken)} of {len(summary.cells)} cells failed or timed out",
+            "They enter no figure, but a fault seldom comes alone: see the list of what did not end well.",
+        )
+    for warning in summary.warnings:
+        yield Caution("The journal is damaged", warning)
+    if summary.measured and summary.bare is None:
+        yield Caution(
+            "There is no bare row", "Without the floor of the harness no ratio to it can be told.", loud=False
+        )
+    machine = summary.record.host.get("virtual_machine")
+    if isinstance(machine, str) and machine != "none":
+        yield Caution(
+            f"The host is itself a virtual machine ({machine})",
+            "Page faults and exits cost more in it and the hypervisor takes time away unseen: "
+            "compare within this report, not with bare hardware.",
+            loud=False,
+        )
+
+
+def _interrupted(summary: Summary) -> Caution:
+    killed = summary.record.status == "running"
+    return Caution(
+        "The run was killed" if killed else "The run was interrupted",
+        "The figures rest on what was measured until then; cells that were never reached are missing.",
+        remedy=f"isobench resume {summary.folder}",
+    )
+
+
+def _emulated(isolators: Sequence[Isolator]) -> Caution:
+    reasons = {i.record.reason for i in isolators if i.record and i.record.reason}
+    return Caution(
+        f"{names([i.name for i in isolators])}: software emulation (TCG)",
+        "The guest's processor was imitated by software. These figures are no measure of a virtual machine "
+        "with hardware support, which starts and computes many times faster. "
+        + " ".join(f"Why not KVM: {reason}." for reason in sorted(reasons)),
+    )
