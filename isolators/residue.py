@@ -74,6 +74,7 @@ def strays(site: Site) -> tuple[Residue, ...]:
             Residue("cgroup", str(group), site.token)
             for parent in parents
             for group in _children(Path(parent))
+            if group.is_dir()
         ),
         *(Residue("file", str(path), site.token) for path in sorted(site.work.iterdir())),
     ]
@@ -144,10 +145,8 @@ def _files(search: _Search) -> Iterator[Residue]:
 
 
 def _children(directory: Path) -> tuple[Path, ...]:
-    """What is in a directory that need not exist; directories only, in a cgroup hierarchy."""
-    is_cgroup = (directory / "cgroup.procs").exists()
+    """What is in a directory that need not exist, nor be ours to read."""
     try:
-        entries = sorted(directory.iterdir())
+        return tuple(sorted(directory.iterdir()))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ()
-    return tuple(entry for entry in entries if entry.is_dir() or not is_cgroup)
