@@ -107,7 +107,7 @@ def test_calling_process_and_its_ancestors_are_never_found() -> None:
         f"print({{os.getpid(), os.getppid()}} & {{r.pid for r in residue.find('{token}')}})"
     )
     done = subprocess.run(
-        ["sh", "-c", f'"$0" -c "$1"; : {token}', sys.executable, script],
+        ["sh", "-c", f'"$0" -c "$1" || exit; : {token}', sys.executable, script],
         capture_output=True,
         text=True,
         check=True,
