@@ -1,0 +1,141 @@
+"""The rows of the tables as text, the same in the terminal, in Markdown and in HTML."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from isobench.journal import CellState
+from isobench.model import Status
+from isobench.reports import units
+from isobench.reports.summary import CellSummary, Isolator, Quota, Summary
+
+EMULATED = "software emulation"
+FLOOR = "floor"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table isolator by metric."""
+
+    key: str
+    title: str
+    text: Callable[[Isolator], str]
+    benchmark: str
+    """Whose cells hold the raw samples."""
+    room: int = 0
+    """The terminal's width below which it is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Cells that did not end ok, for one reason."""
+
+    isolators: tuple[str, ...]
+    where: str
+    """Which benchmarks, and which limits of theirs where it is not all: ``throttling (1.5 CPUs)``."""
+    status: Status
+    reason: str
+    remedy: str | None
+    attempts: str
+    """``1 of 6 attempts`` where others gave a value."""
+
+
+def _ready(isolator: Isolator) -> str:
+    start = isolator.startup
+    return units.seconds(start.ready.median.value) if start else units.NONE
+
+
+def _ready_interval(isolator: Isolator) -> str:
+    start = isolator.startup
+    return units.interval(start.ready.median.interval if start else None, units.seconds)
+
+
+def _p90(isolator: Isolator) -> str:
+    start = isolator.startup
+    return units.optional(start.ready.p90 if start else None, units.seconds)
+
+
+def _to_bare(isolator: Isolator) -> str:
+    start = isolator.startup
+    return units.times(start.to_bare.value) if start and start.to_bare else units.NONE
+
+
+def _exit(isolator: Isolator) -> str:
+    start = isolator.startup
+    return units.seconds(start.exit.median.value) if start and start.exit else units.NONE
+
+
+def _memory(isolator: Isolator) -> str:
+    return units.nbytes(isolator.memory.total.value) if isolator.memory else units.NONE
+
+
+def _worst_error(isolator: Isolator) -> str:
+    return units.optional(isolator.worst_error, units.percent)
+
+
+OVERVIEW = (
+    Column("ready", "ready p50", _ready, "startup"),
+    Column("interval", "95 % interval", _ready_interval, "startup", room=100),
+    Column("p90", "p90", _p90, "startup", room=68),
+    Column("bare", "× bare", _to_bare, "startup"),
+    Column("exit", "exit p50", _exit, "startup", room=68),
+    Column("memory", "memory each", _memory, "memory"),
+    Column("error", "limit error", _worst_error, "throttling"),
+)
+LEGEND = (
+    "Times count from just before the start; ready is the first byte the workload itself wrote. "
+    "Memory is that of each further instance. Limit error is the worst median error of a CPU limit."
+)
+
+
+def quota(isolator: Isolator, limit: tuple[float, int]) -> Quota | None:
+    """The figures of one limit (CPUs, period in µs)."""
+    return next((q for q in isolator.quotas if (q.asked_cpus, q.period_us) == limit), None)
+
+
+def error(isolator: Isolator, limit: tuple[float, int]) -> str:
+    """The median signed error of one limit."""
+    found = quota(isolator, limit)
+    return units.percent(found.error.median.value) if found else units.NONE
+
+
+def limit_titles(summary: Summary) -> tuple[str, ...]:
+    """``0.5 CPUs``, with the period where there is more than one."""
+    several = len({period for _, period in summary.limits}) > 1
+    return tuple(
+        f"{units.cpus(asked)} CPUs" + (f" / {period / 1000:g} ms" if several else "")
+        for asked, period in summary.limits
+    )
+
+
+def gaps(summary: Summary) -> tuple[Gap, ...]:
+    """Every cell that did not end ok; those that share reason, remedy and benchmarks stand together."""
+    by_isolator: dict[tuple[str, CellState], list[CellSummary]] = {}
+    for cell in summary.not_ok:
+        same = replace(cell.state, ok=0, not_ok=0)
+        by_isolator.setdefault((cell.isolator, same), []).append(cell)
+    alike: dict[tuple[str, CellState, str], list[str]] = {}
+    for (isolator, state), cells in by_isolator.items():
+        alike.setdefault((_where(cells), state, _attempts(cells)), []).append(isolator)
+    return tuple(
+        Gap(
+            isolators=tuple(isolators),
+            where=where,
+            status=state.status,
+            reason=state.reason or "no reason was recorded",
+            remedy=state.remedy,
+            attempts=attempts,
+        )
+        for (where, state, attempts), isolators in alike.items()
+    )
+
+
+def _where(cells: list[CellSummary]) -> str:
+    limits = [cell.samples[0].params.get("cpus") for cell in cells]
+    named = f" ({', '.join(f'{limit} CPUs' for limit in limits)})" if None not in limits else ""
+    return ", ".join(dict.fromkeys(cell.benchmark for cell in cells)) + named
+
+
+def _attempts(cells: list[CellSummary]) -> str:
+    ok = sum(cell.state.ok for cell in cells)
+    lost = sum(cell.state.not_ok for cell in cells)
+    return f"{lost} of {ok + lost} attempts" if ok else ""

@@ -1,0 +1,150 @@
+"""A run in a terminal, and as Markdown for a pull request or a README."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from isobench.model import Status
+from isobench.reports import rows, units, verdict
+from isobench.reports.summary import Isolator, Summary
+
+_STYLES = {
+    Status.OK: "green",
+    Status.UNSUPPORTED: "dim",
+    Status.UNAVAILABLE: "yellow",
+    Status.FAILED: "red",
+    Status.TIMEOUT: "red",
+}
+
+_STATUS_WIDTH = 12
+_MIN_WIDTH = 20
+
+
+def render_summary(summary: Summary, console: Console) -> None:
+    """Print a run: what it was, its tables, what to be wary of, and every cell that did not end ok.
+
+    Columns are left out where the console is too narrow for them; the console decides about colours.
+    """
+    console.print(_text(f"{summary.record.run_id} on {_host(summary)}", "bold"))
+    if summary.measured:
+        console.print(_overview(summary, console.width))
+        _print_folded(rows.LEGEND, console, style="dim", indent=0)
+    if summary.limits:
+        console.print()
+        console.print(_limits(summary))
+    for caution in verdict.cautions(summary):
+        _print_caution(caution, console)
+    _print_gaps(rows.gaps(summary), console)
+
+
+def as_markdown(summary: Summary) -> str:
+    """The table isolator by metric, and that of the CPU limits, as GitHub shows them."""
+    titles = ("isolator", *(column.title for column in rows.OVERVIEW))
+    body = [
+        (found.name, *(column.text(found) for column in rows.OVERVIEW))
+        for found in summary.isolators
+        if found.measured
+    ]
+    parts = [_markdown_table(titles, body)]
+    if summary.limits:
+        limits = [
+            (found.name, *(rows.error(found, limit) for limit in summary.limits))
+            for found in summary.isolators
+            if found.quotas
+        ]
+        parts.append(_markdown_table(("error of a CPU limit", *rows.limit_titles(summary)), limits))
+    parts += [f"**{_escaped(c.title)}.** {_escaped(c.text)}" for c in verdict.cautions(summary) if c.loud]
+    return "\n\n".join(parts) + "\n"
+
+
+def _host(summary: Summary) -> str:
+    host = summary.record.host
+    known = [str(host[key]) for key in ("hostname", "os", "kernel") if host.get(key)]
+    return ", ".join(known) or "an unnamed host"
+
+
+def _overview(summary: Summary, width: int) -> Table:
+    columns = [column for column in rows.OVERVIEW if width >= column.room]
+    table = _table("isolator", *(column.title for column in columns))
+    for isolator in summary.isolators:
+        if isolator.measured:
+            table.add_row(_name(isolator), *(_figure(column.text(isolator)) for column in columns))
+    return table
+
+
+def _limits(summary: Summary) -> Table:
+    table = _table("error of a CPU limit", *rows.limit_titles(summary))
+    for isolator in summary.isolators:
+        if isolator.quotas:
+            errors = (rows.error(isolator, limit) for limit in summary.limits)
+            table.add_row(_name(isolator), *map(_figure, errors))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(_text(first), overflow="fold")
+    for title in others:
+        table.add_column(_text(title), justify="right", overflow="fold")
+    return table
+
+
+def _name(isolator: Isolator) -> Text:
+    return _text(isolator.name, "dim" if isolator.bare else "yellow" if isolator.emulated else "")
+
+
+def _figure(text: str) -> Text:
+    return _text(text, "dim" if text == units.NONE else "")
+
+
+def _print_caution(caution: verdict.Caution, console: Console) -> None:
+    console.print()
+    console.print(_text(caution.title, "bold yellow" if caution.loud else "bold"))
+    _print_folded(caution.text, console, indent=2)
+    if caution.remedy:
+        _print_folded(f"mend: {caution.remedy}", console, indent=2)
+
+
+def _print_gaps(gaps: Sequence[rows.Gap], console: Console) -> None:
+    if not gaps:
+        return
+    console.print()
+    console.print(_text("Cells that did not end ok", "bold"))
+    for gap in gaps:
+        line = _text(f"{gap.status:<{_STATUS_WIDTH}}", _STYLES[gap.status])
+        console.print(line + _text(f"{verdict.names(gap.isolators)}: {gap.where}"))
+        reason = f"{gap.attempts}: {gap.reason}" if gap.attempts else gap.reason
+        _print_folded(reason, console, indent=_STATUS_WIDTH)
+        if gap.remedy:
+            _print_folded(f"mend: {gap.remedy}", console, indent=_STATUS_WIDTH)
+
+
+def _print_folded(text: str, console: Console, *, indent: int, style: str = "") -> None:
+    """Not by rich's own padding, which fills every line with blanks up to the console's width."""
+    for line in _text(text, style).wrap(console, max(_MIN_WIDTH, console.width - indent)):
+        line.rstrip()
+        console.print(_text(" " * indent) + line, soft_wrap=True)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Foreign text as it is: neither markup nor control characters of it take effect."""
+    return Text(units.plain(text), style)
+
+
+def _markdown_table(titles: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    return "\n".join(_markdown_lines(titles, body))
+
+
+def _markdown_lines(titles: Sequence[str], body: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(map(_escaped, titles))} |"
+    yield f"|:--{'|--:' * (len(titles) - 1)}|"
+    for row in body:
+        yield f"| {' | '.join(map(_escaped, row))} |"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown and HTML in it leave as it is."""
+    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", units.plain(text))
