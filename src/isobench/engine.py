@@ -1,0 +1,209 @@
+"""Runs a matrix: probes, then measures block by block into the journal, and goes on where a run broke off.
+
+Nothing that happens in a cell ends the run: it becomes a line with a status and a reason. A run ends early
+only for a signal, for results that cannot be written, and for a defect of the engine itself; whatever was
+measured until then is in the journal, and :func:`resume` goes on from there.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from secrets import randbelow
+from typing import Literal
+
+from isobench import roster, sampling
+from isobench.errors import OutputError
+from isobench.forecast import Forecast
+from isobench.interrupts import Interrupts
+from isobench.journal import RunRecord, StoredRun, cell_states, load
+from isobench.journal_writer import Journal, claim, new_run_id, now_utc
+from isobench.lab import Lab
+from isobench.lock import host_lock
+from isobench.matrix import Matrix, parse_matrix
+from isobench.measuring import Measuring
+from isobench.outcome import Observer, Outcome
+from isobench.provenance import check_same, new_record
+from isobench.schedule import Turn, schedule
+
+__all__ = ["Observer", "Outcome", "resume", "run"]
+
+RESULTS = Path("results")
+"""Where runs go that are not told where to go, each into a folder of its own."""
+
+_SEEDS = 2**32
+
+
+def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab) -> Outcome:
+    """Run a matrix into ``out``, a folder that is new or empty; None: one of its own below ``results/``.
+
+    Raises :class:`isobench.errors.LockedError`, :class:`~isobench.errors.OutputError`,
+    :class:`~isobench.errors.AgentMissingError`; KeyboardInterrupt while nothing is measured yet. Later a
+    signal ends in an Outcome.
+    """
+    stopwatch = _Stopwatch(0.0)
+    seed = randbelow(_SEEDS) if matrix.seed is None else matrix.seed
+    matrix = replace(matrix, seed=seed)
+    run_id = new_run_id()
+    folder = RESULTS / run_id if out is None else out
+    interrupts = Interrupts()
+    with host_lock(lab.lock), interrupts.handled(), _claimed(folder), lab.open_site() as site:
+        with interrupts.allowed():
+            members = roster.assemble(matrix, site, lab.check)
+            record = new_record(matrix, members, lab, site, run_id=run_id, seed=seed)
+        with Journal.create(folder, record) as journal:
+            measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
+            jobs = roster.jobs(matrix, members)
+            return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch).go()
+
+
+def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
+    """Measure what a run has not measured yet, in the order it would have been.
+
+    A (cell, block) that was measured to its end is never measured again, whatever came of it; one that was
+    broken off is measured anew as a whole, and its lines stay.
+
+    Raises, besides what :func:`run` does, :class:`isobench.errors.ResultsError` for a folder that is not a
+    run of ours, and :class:`isobench.errors.UsageError` when the host or a tool is not the same any more.
+    """
+    interrupts = Interrupts()
+    with host_lock(lab.lock), interrupts.handled():
+        stored = load(out)
+        if stored.record.status == "finished":
+            return _nothing_to_do(out, stored, observer)
+        stopwatch = _Stopwatch(stored.record.wall_s)
+        matrix = parse_matrix(stored.record.matrix, str(out))
+        with lab.open_site() as site:
+            check_same(out, stored.record, lab, site)
+            with interrupts.allowed():
+                members = roster.reassemble(matrix, stored.record.isolators, site, lab.check)
+            journal, stored = Journal.reopen(out)
+            with journal:
+                measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
+                jobs = roster.jobs(matrix, members)
+                return _Run(stored, jobs, measuring, observer, stopwatch).go()
+
+
+class _Stopwatch:
+    """Seconds of a run, without its pauses."""
+
+    def __init__(self, before_s: float) -> None:
+        self._zero = time.monotonic() - before_s
+
+    def read_s(self) -> float:
+        return time.monotonic() - self._zero
+
+
+class _Run:
+    """A run whose journal is open, from its first turn to come to its end."""
+
+    def __init__(
+        self,
+        stored: StoredRun,
+        jobs: Mapping[str, roster.Job],
+        measuring: Measuring,
+        observer: Observer,
+        stopwatch: _Stopwatch,
+    ) -> None:
+        self._stored = stored
+        self._jobs = jobs
+        self._measuring = measuring
+        self._observer = observer
+        self._stopwatch = stopwatch
+        self._blocks = tuple(tuple(self._to_do(turns)) for turns in self._schedule())
+        self._turns_left = sum(map(len, self._blocks))
+
+    def go(self) -> Outcome:
+        """Measure what is to be measured; a signal ends it early and in order."""
+        try:
+            self._write("running")
+            self._note_lacks()
+            self._measure()
+        except KeyboardInterrupt:
+            return self._end("interrupted")
+        except BaseException:
+            with suppress(OutputError):
+                self._write("interrupted")
+            raise
+        return self._end("finished")
+
+    def _schedule(self) -> tuple[tuple[Turn, ...], ...]:
+        # Cells that cannot be measured have their place in the order too, lest it hang on what a host has.
+        return schedule([job.cell for job in self._jobs.values()], self._stored.record.seed)
+
+    def _to_do(self, turns: Iterable[Turn]) -> Iterator[Turn]:
+        for turn in turns:
+            done = (turn.cell.id, turn.block) in self._stored.done
+            if not done and self._jobs[turn.cell.id].lack is None:
+                yield turn
+
+    def _note_lacks(self) -> None:
+        """One line for each cell that cannot be measured, with reason and remedy; not again in a resume."""
+        known = cell_states(self._stored.samples)
+        for turn in (turn for turns in self._schedule()[:1] for turn in turns):
+            lack, before = self._jobs[turn.cell.id].lack, known.get(turn.cell.id)
+            if lack is not None and before is None:
+                self._measuring.note(sampling.of_lack(turn, lack))
+            elif lack is not None and before is not None and before.ok:
+                self._measuring.note(sampling.of_loss(turn, lack))
+        self._measuring.journal.sync()
+
+    def _measure(self) -> None:
+        expected_s = {name: job.expected_s() for name, job in self._jobs.items() if job.lack is None}
+        forecast = Forecast(expected_s, (turn.cell.id for turns in self._blocks for turn in turns))
+        cells = {turn.cell.id: turn.cell for turns in self._blocks for turn in turns}
+        self._observer.planned(tuple(cells.values()), sum(map(bool, self._blocks)), forecast.left_s())
+        for turns in filter(None, self._blocks):
+            for turn in turns:
+                self._observer.cell_started(turn.cell, turn.block, turn.order, forecast.left_s())
+                begun = time.monotonic()
+                samples = self._measuring.measure(turn, self._jobs[turn.cell.id])
+                self._turns_left -= 1
+                forecast.took(turn.cell.id, time.monotonic() - begun)
+                self._observer.cell_finished(turn.cell, samples)
+            self._measuring.journal.sync()
+            self._write("running")
+
+    def _write(self, status: Literal["running", "interrupted", "finished"]) -> RunRecord:
+        """Replace run.json by how things stand."""
+        record = replace(
+            self._stored.record,
+            status=status,
+            finished=None if status == "running" else now_utc(),
+            wall_s=self._stopwatch.read_s(),
+            timed_s=self._stored.record.timed_s + self._measuring.timed_s,
+        )
+        self._measuring.journal.write_record(record)
+        return record
+
+    def _end(self, status: Literal["interrupted", "finished"]) -> Outcome:
+        self._measuring.journal.sync()
+        outcome = Outcome(
+            folder=self._measuring.journal.folder,
+            status=status,
+            record=self._write(status),
+            cells=cell_states((*self._stored.samples, *self._measuring.samples)),
+            turns_left=self._turns_left,
+        )
+        self._observer.finished(outcome)
+        return outcome
+
+
+def _nothing_to_do(out: Path, stored: StoredRun, observer: Observer) -> Outcome:
+    outcome = Outcome(out, "nothing to do", stored.record, cell_states(stored.samples), 0)
+    observer.finished(outcome)
+    return outcome
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """A folder for the results; removed again if the run never came to write into it."""
+    existed = folder.exists()
+    claim(folder)
+    try:
+        yield
+    finally:
+        if not existed:
+            with suppress(OSError):  # not empty: the usual case
+                folder.rmdir()

@@ -1,0 +1,47 @@
+"""What the engine asks of the host, gathered in one value, so that a test can be another host."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isobench.host import fingerprint, tool_record
+from isobench.isolators import readiness, residue
+from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.site import open_site
+from isobench.model import Readiness
+from isobench.state import state_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A host to measure on."""
+
+    open_site: Callable[[], AbstractContextManager[Site]]
+    check: Callable[[Isolator[Any], Site], Readiness]
+    """Whether an isolator really starts something here."""
+    strays: Callable[[Site], Sequence[object]]
+    """What a cell has left behind, one object each; their ``str`` says what it is."""
+    host: Callable[[Site], Mapping[str, Any]]
+    """The fingerprint of the host."""
+    tool: Callable[[str], Mapping[str, Any]]
+    """``path``, ``version`` and ``sha256`` of a host program."""
+    lock: Path
+    """The file whose lock stands for the host."""
+
+
+def this_host() -> Lab:
+    """The host we are on."""
+    return Lab(
+        open_site=open_site,
+        check=readiness.check,
+        strays=residue.strays,
+        host=_fingerprint,
+        tool=tool_record,
+        lock=state_dir() / "lock",
+    )
+
+
+def _fingerprint(site: Site) -> Mapping[str, Any]:
+    return {**fingerprint(), "cgroup_mode": site.cgroups.mode}

@@ -1,0 +1,88 @@
+"""Measuring one cell in one block: what the benchmark says goes into the journal at once, errors too."""
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+
+from isobench import sampling
+from isobench.benchmarks.contract import Context
+from isobench.interrupts import Interrupts
+from isobench.isolators.contract import Site
+from isobench.journal_writer import Journal
+from isobench.model import Reading, Sample
+from isobench.roster import Job
+from isobench.schedule import Turn
+
+_LOG = logging.getLogger(__name__)
+
+
+class Measuring:
+    """Measures turns on one site into one journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        site: Site,
+        timeout_s: float,
+        strays: Callable[[Site], Sequence[object]],
+        interrupts: Interrupts,
+    ) -> None:
+        self.samples: list[Sample] = []
+        """Everything written to the journal, of broken-off turns too."""
+        self.timed_s = 0.0
+        """Seconds inside timed sections."""
+        self.journal = journal
+        self._site = site
+        self._timeout_s = timeout_s
+        self._strays = strays
+        self._interrupts = interrupts
+        self._known_strays: set[str] = set()
+
+    def note(self, sample: Sample) -> None:
+        """Write one line."""
+        self.journal.append(sample)
+        self.samples.append(sample)
+
+    def measure(self, turn: Turn, job: Job) -> tuple[Sample, ...]:
+        """Measure a turn to its end and note that it is done.
+
+        Raises KeyboardInterrupt when a signal broke it off, and :class:`isobench.errors.OutputError`. What
+        the isolator has prepared is gone in either case: the benchmark is closed before this returns.
+        """
+        before = len(self.samples)
+        with closing(self._attempts(turn, job)) as lines:
+            for line in lines:
+                self.note(line)
+        if len(self.samples) == before:
+            self.note(sampling.of_silence(turn))
+        for stray in self._new_strays():
+            self.note(sampling.of_residue(turn, stray))
+        self.journal.pair_done(turn.cell.id, turn.block)
+        return tuple(self.samples[before:])
+
+    def _attempts(self, turn: Turn, job: Job) -> Generator[Sample, None, None]:
+        try:
+            with closing(self._readings(turn, job)) as readings:
+                while (reading := self._next(readings)) is not None:
+                    self.timed_s += reading.timed_s
+                    yield sampling.of_reading(turn, reading)
+        except Exception as error:  # a cell that breaks is a line of the journal, not the end of the run
+            if self._interrupts.delivered:  # its clean-up broke on the way out
+                raise KeyboardInterrupt from error
+            _LOG.debug("%s, block %d", turn.cell.id, turn.block, exc_info=True)
+            yield sampling.of_error(turn, error)
+
+    def _readings(self, turn: Turn, job: Job) -> Generator[Reading, None, None]:
+        context = Context(self._site, job.params, turn.block, self._timeout_s)
+        yield from job.benchmark.measure(job.cell, job.isolator, context)
+
+    def _next(self, readings: Iterator[Reading]) -> Reading | None:
+        with self._interrupts.allowed():
+            return next(readings, None)
+
+    def _new_strays(self) -> tuple[str, ...]:
+        """What has been left behind since the last look; of the rest the cell in hand is innocent."""
+        found = {str(stray): None for stray in self._strays(self._site)}
+        fresh = tuple(stray for stray in found if stray not in self._known_strays)
+        self._known_strays.update(fresh)
+        return fresh

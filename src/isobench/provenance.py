@@ -1,0 +1,61 @@
+"""What a run was made on, as run.json tells it, so that figures of different making are not mixed."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from isobench import __version__
+from isobench.errors import UsageError
+from isobench.isolators.contract import Site
+from isobench.journal import RunRecord, ToolRecord
+from isobench.journal_writer import now_utc
+from isobench.lab import Lab
+from isobench.matrix import Matrix
+from isobench.roster import Member
+
+SAME_HOST = ("hostname", "machine", "kernel", "kernel_build", "cpu")
+"""What the fingerprint must have kept for the figures of a resumed run to belong together."""
+
+
+def new_record(
+    matrix: Matrix, members: tuple[Member, ...], lab: Lab, site: Site, *, run_id: str, seed: int
+) -> RunRecord:
+    """run.json as it stands when everything is probed and nothing is measured."""
+    tools = dict.fromkeys(tool for member in members for tool in member.isolator.tools())
+    return RunRecord(
+        run_id=run_id,
+        started=now_utc(),
+        finished=None,
+        status="running",
+        seed=seed,
+        matrix=matrix.to_dict(),
+        host=lab.host(site),
+        tools={tool: _tool_record(lab, tool) for tool in tools},
+        isolators=tuple(member.record() for member in members),
+        benchmarks=tuple(benchmark.name for benchmark in matrix.benchmarks),
+        wall_s=0.0,
+        timed_s=0.0,
+        isobench_version=__version__,
+    )
+
+
+def _tool_record(lab: Lab, tool: str) -> ToolRecord:
+    return ToolRecord(**{key: None if value is None else str(value) for key, value in lab.tool(tool).items()})
+
+
+def check_same(folder: Path, record: RunRecord, lab: Lab, site: Site) -> None:
+    """Raises UsageError unless figures measured now belong with those of the record."""
+    host = lab.host(site)
+    before: dict[str, Any] = {key: record.host.get(key) for key in SAME_HOST}
+    now: dict[str, Any] = {key: host.get(key) for key in SAME_HOST}
+    before["isobench_version"], now["isobench_version"] = record.isobench_version, __version__
+    for name, tool in record.tools.items():
+        found = _tool_record(lab, name)
+        if tool.sha256 and found.sha256:  # one that has gone makes its isolator unavailable
+            before[f"tools.{name}"], now[f"tools.{name}"] = asdict(tool), asdict(found)
+    changed = [f"{key} was {before[key]} and is {now[key]}" for key in before if before[key] != now[key]]
+    if changed:
+        raise UsageError(
+            f"{folder}: this is not what the run began on: {'; '.join(changed)}",
+            remedy="figures of both would not belong together; start a new run: isobench run",
+        )
