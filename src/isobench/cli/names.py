@@ -1,0 +1,78 @@
+"""Completion of names and paths; asked by the shell, never by a command.
+
+A completion that fails would print a traceback into the line being typed, so what cannot be found out is
+just not offered.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from isobench.errors import IsobenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from isobench.matrix import Matrix
+
+
+def isolators(context: typer.Context, incomplete: str) -> list[str]:
+    """The isolators of the matrix on the command line, or of the built-in one."""
+    from isobench.isolators.registry import DEFAULT
+
+    matrix = _matrix(context)
+    names = DEFAULT if matrix is None else [entry.name for entry in matrix.isolators]
+    return _beginning(incomplete, names)
+
+
+def benchmarks(context: typer.Context, incomplete: str) -> list[str]:
+    """The benchmarks of the matrix on the command line, or of the built-in one."""
+    from isobench.benchmarks.registry import DEFAULT
+
+    matrix = _matrix(context)
+    names = DEFAULT if matrix is None else [entry.name for entry in matrix.benchmarks]
+    return _beginning(incomplete, names)
+
+
+def matrix_files(incomplete: str) -> list[str]:
+    """TOML files, and folders on the way to them."""
+    return _paths(incomplete, lambda path: path.suffix == ".toml" and path.is_file())
+
+
+def result_folders(incomplete: str) -> list[str]:
+    """Folders with a run in them, and folders on the way to them."""
+    return _paths(incomplete, lambda path: (path / "run.json").is_file())
+
+
+def _matrix(context: typer.Context) -> Matrix | None:
+    given = context.params.get("matrix")
+    if given is None:
+        return None
+    from isobench.matrix import read_matrix
+
+    with suppress(IsobenchError):
+        return read_matrix(Path(given))
+    return None
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
+    head, _, tail = incomplete.rpartition("/")
+    folder = f"{head}/" if "/" in incomplete else ""
+    offered = []
+    with suppress(OSError):
+        for path in sorted(Path(folder or ".").iterdir()):
+            if not path.name.startswith(tail) or (path.name.startswith(".") and not tail):
+                continue
+            if wanted(path):
+                offered.append(f"{folder}{path.name}")
+            elif path.is_dir():
+                offered.append(f"{folder}{path.name}/")
+    return offered

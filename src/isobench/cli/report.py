@@ -1,0 +1,58 @@
+"""``isobench report``: result folders to one HTML file, or to a table in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isobench.cli import names, output
+
+REPORT_FILE = "report.html"
+"""The name of a report where none is asked for, in the (first) result folder."""
+
+
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR",
+            help="Result folders, as `isobench run` printed them.",
+            autocompletion=names.result_folders,
+            show_default=False,
+        ),
+    ],
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The report; else report.html in the first DIR."),
+    ] = None,
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="Print a table in the terminal; no HTML unless --output is given."),
+    ] = False,
+) -> None:
+    """Make one self-contained HTML report from result folders; needs no root and no isolator."""
+    if summary:
+        print_summary(results)
+    if file is not None or not summary:
+        print(write(results, file or results[0] / REPORT_FILE))
+
+
+def print_summary(results: list[Path]) -> None:
+    """The table of each result folder, on standard output."""
+    from isobench.reports.load import summarize
+    from isobench.reports.table import render_summary
+
+    console = output.console()
+    for folder in results:
+        render_summary(summarize(folder), console)
+
+
+def write(results: list[Path], file: Path) -> Path:
+    """Write the HTML report and return its path."""
+    from isobench.reports.html import write_report
+
+    write_report(results, file)
+    return file
