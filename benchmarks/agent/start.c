@@ -31,6 +31,7 @@
 #define OUTPUT_LIMIT (16LL * 1024 * 1024)
 #define CLEANUP_TIMEOUT_NS (30 * NS_PER_S)
 #define REAP_TIMEOUT_NS (5 * NS_PER_S)
+#define SUPERVISOR_GRACE_NS (2 * NS_PER_S)
 #define DRAIN_READS 32 /* of 64 KiB: more than any pipe of ours holds */
 #define CGROUP2_MAGIC 0x63677270 /* CGROUP2_SUPER_MAGIC of linux/magic.h */
 
@@ -324,11 +325,11 @@ static void drain(struct instance *i)
 
 /* ---- processes ------------------------------------------------------------------------------ */
 
-/* Kill every child we have (as a subreaper: every orphan of an instance). One pass. */
-static void kill_children(void)
+/* Kill every child a process has now. Returns how many. */
+static int kill_children(pid_t parent)
 {
+    int killed = 0;
     DIR *proc = opendir("/proc");
-    pid_t self = getpid();
     for (struct dirent *entry; proc && (entry = readdir(proc));) {
         char path[300], text[512], *after;
         int state_parent = -1;
@@ -343,11 +344,12 @@ static void kill_children(void)
             continue;
         text[length] = 0;
         /* proc_pid_stat(5): the command may hold any byte, so count from its last parenthesis. */
-        if ((after = strrchr(text, ')')) && sscanf(after + 1, " %*c %d", &state_parent) == 1 && state_parent == self)
-            kill((pid_t)atoi(entry->d_name), SIGKILL);
+        if ((after = strrchr(text, ')')) && sscanf(after + 1, " %*c %d", &state_parent) == 1 && state_parent == parent)
+            killed += kill((pid_t)atoi(entry->d_name), SIGKILL) == 0;
     }
     if (proc)
         closedir(proc);
+    return killed;
 }
 
 /* Reap until we have no child; those that do not end by themselves within the grace are killed. Returns -1
@@ -365,7 +367,7 @@ static int reap_all(int64_t grace_ns)
         if (now >= give_up_at)
             return -1;
         if (now >= kill_at)
-            kill_children();
+            kill_children(getpid()); /* as a subreaper: every orphan of an instance */
         sleep_ns(NS_PER_MS);
     }
 }
@@ -606,38 +608,42 @@ static void clean_up(struct instance *i)
     launch_free(l);
 }
 
-static void kill_instance(struct instance *i)
+/* Wait until its process has ended. Returns 0 then, -1 when the deadline came first. */
+static int await_end(const struct instance *i, int64_t deadline_ns)
+{
+    while (i->pidfd != -1 && now_ns() < deadline_ns)
+        pump(-1, deadline_ns, NULL);
+    return i->pidfd == -1 ? 0 : -1;
+}
+
+/* Kill the instance and wait for it. Its children first: the process may be a tool that supervises the
+ * workload (lxc-start) and, once that has ended, removes what it has made. */
+static void stop(struct instance *i)
 {
     if (i->pidfd == -1)
         return;
     i->killed = 1;
+    if (kill_children(i->pid) && await_end(i, now_ns() + SUPERVISOR_GRACE_NS) == 0)
+        return;
     syscall(SYS_pidfd_send_signal, i->pidfd, SIGKILL, NULL, 0);
+    if (await_end(i, now_ns() + CLEANUP_TIMEOUT_NS) == 0)
+        return;
+    fail(i, FAILED, "its process %d cannot be killed", (int)i->pid);
+    close_fd(&i->pidfd);
 }
 
-/* Wait for the end of the instance's process; past the deadline it is killed and waited for. */
+/* Wait for the end of the instance's process; past the deadline it is killed. */
 static void await_exit(struct instance *i, int64_t deadline_ns)
 {
-    int killed = 0;
-    while (i->pidfd != -1) {
+    while (i->pidfd != -1 && i->status == OK && !interrupted && now_ns() < deadline_ns)
         pump(-1, deadline_ns, NULL);
-        int in_time = now_ns() < deadline_ns && !interrupted && i->status == OK;
-        if (i->pidfd == -1 || in_time)
-            continue;
-        if (killed && now_ns() >= deadline_ns) {
-            fail(i, FAILED, "its process %d cannot be killed", (int)i->pid);
-            close_fd(&i->pidfd);
-            return;
-        }
-        if (killed)
-            continue;
-        if (interrupted)
-            fail(i, FAILED, "interrupted");
-        else
-            fail(i, TIMEOUT, i->stamp_ns[READY] ? "not ended in time" : "not ready in time");
-        kill_instance(i);
-        killed = 1;
-        deadline_ns = now_ns() + CLEANUP_TIMEOUT_NS;
-    }
+    if (i->pidfd == -1)
+        return;
+    if (interrupted)
+        fail(i, FAILED, "interrupted");
+    else
+        fail(i, TIMEOUT, i->stamp_ns[READY] ? "not ended in time" : "not ready in time");
+    stop(i);
 }
 
 static void judge_end(struct instance *i)
@@ -701,7 +707,7 @@ static void start_held(void)
             pump(-1, deadline, NULL);
     }
     if (i->status != OK)
-        await_exit(i, 0);
+        stop(i);
     report(i, "ready");
 }
 
@@ -728,10 +734,11 @@ static void end_all(void)
     }
     while (any_running() && now_ns() < deadline && !interrupted)
         pump(-1, deadline, NULL);
-    for (int64_t k = 0; k < instance_count; k++)
-        kill_instance(&instances[k]);
-    for (int64_t k = 0; k < instance_count; k++)
-        await_exit(&instances[k], now_ns() + CLEANUP_TIMEOUT_NS);
+    for (int64_t k = 0; k < instance_count; k++) {
+        if (interrupted && instances[k].pidfd != -1)
+            fail(&instances[k], FAILED, "interrupted");
+        stop(&instances[k]);
+    }
     int reaped = reap_all(200 * NS_PER_MS);
     for (int64_t k = 0; k < instance_count; k++) {
         struct instance *i = &instances[k];
