@@ -26,7 +26,7 @@ from isobench.model import Capabilities, Cell, Reading
 class Params(BaseModel):
     """The typed parameters of a benchmark, as its table in the matrix gives them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 ParamsT = TypeVar("ParamsT", bound=Params)

@@ -28,7 +28,7 @@ from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness
 class Options(BaseModel):
     """The typed options of a kind, as its ``[[isolator]]`` table gives them; an unknown one is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

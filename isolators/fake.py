@@ -28,7 +28,7 @@ from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness, S
 class Attempt(BaseModel):
     """One scripted attempt: a value, a status with its reason, or an error that is raised."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     value: float | None = None
     status: Status = Status.OK
