@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from isobench.errors import InternalError, OutputError
+from isobench.errors import InternalError, IsobenchError, OutputError
 from isobench.journal import PAIRS_FILE, RUN_FILE, SAMPLES_FILE, RunRecord, StoredRun, load, whole_bytes
 from isobench.model import SCHEMA_VERSION, Sample
 
@@ -73,7 +73,13 @@ class Journal:
         """Begin the journal of a new run in a folder that is new or empty."""
         claim(folder)
         journal = cls(folder, Counter())
-        journal.write_record(record)
+        try:
+            journal.write_record(record)
+        except IsobenchError:  # leave the folder empty, as it has to be for the next try
+            journal.close()
+            for name in (SAMPLES_FILE, PAIRS_FILE):
+                (folder / name).unlink()
+            raise
         return journal
 
     @classmethod

@@ -236,6 +236,13 @@ def test_record_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert sorted(item.name for item in tmp_path.iterdir()) == ["pairs.jsonl", "run.json", "samples.jsonl"]
 
 
+def test_journal_that_cannot_be_begun_leaves_its_folder_empty(tmp_path: Path) -> None:
+    with pytest.raises(InternalError, match=r"run\.json"):
+        Journal.create(tmp_path, replace(RECORD, wall_s=float("nan")))
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
 
