@@ -1,0 +1,152 @@
+"""qemu: a virtual machine of its own, with the agent as PID 1 of an initramfs; docs/isolators/qemu.md."""
+
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from isobench.errors import HostUnfitError
+from isobench.isolators import contract, guestkernel, kvm
+from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
+from isobench.isolators.initramfs import image
+from isobench.isolators.machine import Machine, socket_path
+from isobench.isolators.qmp import Accelerator
+from isobench.isolators.requirements import find_tool, need_tool
+from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness, Status
+
+_USE_AUTO = 'accel = "auto"  # in the [[isolator]] table of the matrix'
+
+
+class QemuOptions(contract.Options):
+    """The machine to start."""
+
+    binary: str = "qemu-system-x86_64"
+    accel: Literal["auto", "kvm", "tcg"] = "auto"
+    """auto: KVM where a guest booted with it, else software emulation."""
+    machine: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")] = "pc"
+    cpus: Annotated[int, Field(strict=True, ge=1, le=255)] = 2
+    """Two, so that a limit of 1.5 CPUs can bind."""
+    memory_mib: Annotated[int, Field(strict=True, ge=32)] = 128
+    kernel: str | None = None
+    """A bzImage; None: the one set-up has unpacked, or else the host's newest."""
+
+
+class Qemu(Isolator[QemuOptions]):
+    """Start the workload in a new machine, which ends with it.
+
+    A CPU limit is that of the QEMU process and is set after the boot, which it would only draw out.
+    """
+
+    kind = "qemu"
+    Options = QemuOptions
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            phases=frozenset({"invoke", "spawned", "kernel", "ready", "exit"}),
+            limits=frozenset({"cpu"}),
+            shares_clock=False,
+            shares_kernel=False,
+            t0=f"just before the clone of {Path(self.options.binary).name}",
+            covers="the QEMU process as a whole: vCPU and I/O threads",
+        )
+
+    def probe(self, site: Site) -> Readiness:
+        """Usable with QEMU and a guest kernel; ``shown_as`` says which accelerator it is.
+
+        The one probe that is not always cheap: the first after a boot may take kvm.LIMIT_S seconds.
+        """
+        if platform.machine() != "x86_64":
+            return Readiness(Status.UNSUPPORTED, f"its guest is x86_64, this host is {platform.machine()}")
+        try:
+            machine, why = self._machine(site)
+        except HostUnfitError as error:
+            return Readiness(Status.UNAVAILABLE, str(error), error.remedy)
+        return Readiness(Status.OK, why, shown_as=_shown(self.name, machine.accelerator))
+
+    def tools(self) -> tuple[str, ...]:
+        kernel = guestkernel.find(self.options.kernel)
+        return (self.options.binary, str(kernel)) if isinstance(kernel, Path) else (self.options.binary,)
+
+    @contextmanager
+    def prepare(
+        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+    ) -> Iterator[Launch]:
+        if limits.cpu:
+            _insist(site.cgroups.writable())
+        machine, _ = self._machine(site)
+        group = f"{site.token}/{self.kind}-{{n}}"
+        with tempfile.TemporaryDirectory(dir=site.work, prefix="qemu-") as directory:
+            argv = machine.argv(command, Path(directory))
+            yield Launch(
+                host_argv=argv,
+                spawn=argv,
+                console=True,
+                cgroups=site.cgroups.directories(group) if limits.cpu else (),
+                late_writes=site.cgroups.cpu_limit_writes(group, limits.cpu) if limits.cpu else (),
+            )
+
+    def _machine(self, site: Site) -> tuple[Machine, str | None]:
+        """The machine to start and, where its accelerator is not KVM, why.
+
+        Raises HostUnfitError without QEMU or a kernel for the guest, and without KVM when it is insisted on.
+        """
+        machine = self._with_kvm(site)
+        emulated = replace(machine, accelerator="tcg")
+        if self.options.accel == "tcg":
+            return emulated, "software emulation, as the matrix asks for"
+        verdict = _kvm(site, machine)
+        if verdict.works:
+            return machine, None
+        if self.options.accel == "kvm":
+            raise HostUnfitError(f"KVM does not work: {verdict.reason}", remedy=_USE_AUTO)
+        return emulated, f"software emulation: {verdict.reason}"
+
+    def _with_kvm(self, site: Site) -> Machine:
+        options = self.options
+        _insist(need_tool(options.binary, "qemu-system-x86"))
+        kernel = guestkernel.find(options.kernel)
+        if isinstance(kernel, Readiness):
+            raise _refusal(kernel)
+        return Machine(
+            binary=find_tool(options.binary) or options.binary,
+            accelerator="kvm",
+            type=options.machine,
+            cpus=options.cpus,
+            memory_mib=options.memory_mib,
+            kernel=kernel,
+            initramfs=image(site.rootfs, site.cache),
+        )
+
+
+def _kvm(site: Site, machine: Machine) -> kvm.Verdict:
+    if why := kvm.absence():
+        return kvm.Verdict(works=False, reason=why)
+    return kvm.remembered(site.cache, machine, lambda: _try_kvm(site, machine))
+
+
+def _try_kvm(site: Site, machine: Machine) -> kvm.Verdict:
+    with tempfile.TemporaryDirectory(dir=site.work, prefix="qemu-") as directory:
+        argv = machine.argv((AGENT_INSIDE, "hold"), Path(directory))
+        launch = Launch(host_argv=argv, spawn=argv, console=True)
+        socket = Path(str(socket_path(Path(directory))).replace("{n}", "0"))
+        return kvm.try_boot(site.agent, launch, socket)
+
+
+def _insist(readiness: Readiness | None) -> None:
+    if readiness is not None and not readiness.usable:
+        raise _refusal(readiness)
+
+
+def _refusal(lack: Readiness) -> HostUnfitError:
+    return HostUnfitError(str(lack.reason), remedy=lack.remedy)
+
+
+def _shown(name: str, accelerator: Accelerator) -> str:
+    """``qemu-tcg``; a name that says it already stays as it is."""
+    return name if name.endswith(f"-{accelerator}") else f"{name}-{accelerator}"
