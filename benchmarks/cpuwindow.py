@@ -68,15 +68,6 @@ class CpuWindow:
         return self.end.stat.nr_periods - self.begin.stat.nr_periods
 
     @property
-    def bound(self) -> bool:
-        """The quota ran out in nearly every period, so the limit is what decided.
-
-        When it is not, the group got no more CPU for another reason (other load, fewer CPUs): its share
-        then says nothing about the limit. One period is let go: a disturbance in it is made up for later.
-        """
-        return self.nr_throttled >= self.periods - 1
-
-    @property
     def elapsed_ns(self) -> int:
         """Between the two readings; nominally the periods."""
         return self.end.t_ns - self.begin.t_ns

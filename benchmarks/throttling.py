@@ -33,6 +33,7 @@ _LEAD_PERIODS = 1
 _MAX_PERIODS = 4_000
 """The agent records 4096 periods; a few of them are the margin of the host's window."""
 _READ_BACK_TOLERANCE = 0.01
+_BOUND_TOLERANCE = 0.01
 _CLOCK_TOLERANCE = 0.01
 """How much faster than the host's a guest's clock may run."""
 _US_PER_S = 1_000_000
@@ -191,7 +192,7 @@ class Trial:
             "kernel_periods": host.refills,
             "threads": self.threads,
             "nr_throttled": host.nr_throttled,
-            "bound": host.bound,
+            "bound": bound(host, asked),
             "throttled_s": host.throttled_s,
             "applied": spell.applied,
             "edges": "still" if host.still else "moving",
@@ -214,6 +215,16 @@ def lacking_cpus(limit: CpuLimit, host_cpus: int) -> str | None:
     if limit.cpus < host_cpus:
         return None
     return f"a limit of {limit.cpus} CPUs cannot bind: {host_cpus} CPUs are usable on this host"
+
+
+def bound(host: CpuWindow, asked_cpus: float) -> bool:
+    """Whether the limit decided: the group got it in full, or was stopped by it in all periods but one.
+
+    If not, it got less CPU for another reason (other load, a guest with fewer CPUs), and the error says
+    nothing about the limit. Running out is not asked for in every period: what a thread uses beyond the
+    quota until the next tick it pays back in the following period, in which it may then not run out.
+    """
+    return host.cpus >= asked_cpus * (1 - _BOUND_TOLERANCE) or host.nr_throttled >= host.periods - 1
 
 
 def inside_cpus(spell: Spell, trial: Trial) -> float:
