@@ -1,7 +1,8 @@
 """lxc: the LXC tools with a generated configuration; the workload is the container's PID 1."""
 
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from isobench.isolators import contract
@@ -18,10 +19,11 @@ class LxcOptions(contract.Options):
 
 
 class Lxc(Isolator[LxcOptions]):
-    """Start the workload by ``lxc-start --foreground`` with ``lxc.init.cmd``.
+    """Start the workload by ``lxc-start --foreground -- COMMAND``.
 
     lxc-start rather than lxc-execute, which would put its own init in front of the workload; without
-    that the workload is PID 1, as under runc.
+    that the workload is PID 1, as under runc. The price: lxc-start exits 0 however the workload ended, so
+    only what the workload wrote tells whether it did its work.
     """
 
     kind = "lxc"
@@ -48,11 +50,14 @@ class Lxc(Isolator[LxcOptions]):
         self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         with scratch_directory(site.work / self.name) as home:
-            yield self._launch(site, home, command, limits)
+            try:
+                yield self._launch(site, home, command, limits)
+            finally:
+                remove_locks(home)
 
     def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits) -> Launch:
         config = home / "config"
-        config.write_text(configuration(site, command, limits.cpu))
+        config.write_text(configuration(site, limits.cpu))
         group = site.tool_group("lxc")
         start = (find_tool(self.options.binary) or self.options.binary, "--foreground")
         container = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config))
@@ -62,21 +67,38 @@ class Lxc(Isolator[LxcOptions]):
             # LXC never removes this one; under our name the residue check can see and remove it.
             *("--define", f"lxc.cgroup.dir.monitor.pivot={group}-pivot"),
         )
-        return Launch(host_argv=tuple(command), spawn=(*start, *container, *groups))
+        # Not as lxc.init.cmd: its quoting cannot say every word, and a newline would begin another setting.
+        return Launch(host_argv=tuple(command), spawn=(*start, *container, *groups, "--", *command))
 
 
-def configuration(site: Site, command: Sequence[str], cpu: CpuLimit | None) -> str:
+def remove_locks(lxcpath: Path, locks: Path = Path("/run/lxc/lock")) -> None:
+    """Remove the lock files LXC makes for the containers below ``lxcpath`` and never removes.
+
+    Of the directories above only those that are empty go: others may have containers beside ours.
+    """
+    place = locks / lxcpath.absolute().relative_to("/")
+    if place.exists():
+        shutil.rmtree(place)
+    for directory in place.parents:
+        if directory == locks:
+            return
+        with suppress(OSError):
+            directory.rmdir()
+
+
+def configuration(site: Site, cpu: CpuLimit | None) -> str:
     """A container configuration (lxc.container.conf(5)): own root, all namespaces, only a loopback device."""
     lines = [
         "lxc.uts.name = isobench",
         f"lxc.rootfs.path = dir:{site.rootfs}",
+        # The root is shared: LXC would put /dev/fd and the like into it, a workload whatever it likes.
+        "lxc.rootfs.options = ro",
         "lxc.net.0.type = empty",
         "lxc.autodev = 0",
         "lxc.tty.max = 0",
         "lxc.pty.max = 0",
         "lxc.console.path = none",
         "lxc.mount.auto = proc:mixed sys:ro",
-        f"lxc.init.cmd = {' '.join(command)}",
     ]
     if cpu and site.cgroups.mode == "v2":
         lines.append(f"lxc.cgroup2.cpu.max = {cpu.quota_us} {cpu.period_us}")
