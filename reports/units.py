@@ -32,6 +32,11 @@ def nbytes(value: float) -> str:
     return _scaled(value, _BYTES)
 
 
+def byte_unit(value: float) -> tuple[float, str]:
+    """The unit in which a number of bytes is said, and its size."""
+    return _unit(value, _BYTES)
+
+
 def times(value: float) -> str:
     """``1.25×``."""
     return f"{_rounded(value)}×"
@@ -70,8 +75,12 @@ def plain(text: str) -> str:
 
 
 def _scaled(value: float, scale: _Scale) -> str:
-    size, unit = next((step for step in scale if _reaches(value, step[0])), scale[-1])
+    size, unit = _unit(value, scale)
     return f"{_rounded(value / size)} {unit}"
+
+
+def _unit(value: float, scale: _Scale) -> tuple[float, str]:
+    return next((step for step in scale if _reaches(value, step[0])), scale[-1])
 
 
 def _reaches(value: float, size: float) -> bool:

@@ -1,0 +1,48 @@
+"""The figures of a report. Each is drawn twice, for wide and for narrow screens, at the size it is shown.
+
+Colour never stands alone: groups differ in shape, owners in hatching, and every row is named.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from isobench.reports import chart_memory, chart_startup, chart_throttling, svg
+from isobench.reports.summary import Summary
+
+WIDE_PX, NARROW_PX = 840, 340
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One figure in its two widths."""
+
+    wide: svg.Drawing
+    narrow: svg.Drawing
+
+    @property
+    def rules(self) -> Mapping[str, str]:
+        """The style of its classes."""
+        return {**self.wide.rules, **self.narrow.rules}
+
+
+def charts(summary: Summary) -> Mapping[str, Chart]:
+    """Every figure this run has values for, by name: startup, phases, memory, throttling."""
+    drawn: dict[str, Chart] = {}
+    if summary.startups:
+        drawn["startup"] = _chart("startup", "Time to ready, logarithmic", chart_startup.strips, summary)
+        drawn["phases"] = _chart("phases", "Phases of a start, logarithmic", chart_startup.phases, summary)
+    if summary.memories:
+        drawn["memory"] = _chart("memory", "Memory an instance, by owner", chart_memory.stacks, summary)
+    if summary.limits:
+        drawn["throttling"] = _chart(
+            "throttling", "CPU time achieved against asked", chart_throttling.shares, summary
+        )
+    return drawn
+
+
+def _chart(name: str, label: str, draw: Callable[[Summary, int], Figure], summary: Summary) -> Chart:
+    with svg.style():
+        wide, narrow = draw(summary, WIDE_PX), draw(summary, NARROW_PX)
+    return Chart(svg.drawing(wide, f"{name}-wide", label), svg.drawing(narrow, f"{name}-narrow", label))
