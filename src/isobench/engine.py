@@ -141,12 +141,13 @@ class _Run:
     def _note_lacks(self) -> None:
         """One line for each cell that cannot be measured, with reason and remedy; not again in a resume."""
         known = cell_states(self._stored.samples)
-        for turn in (turn for turns in self._schedule()[:1] for turn in turns):
-            lack, before = self._jobs[turn.cell.id].lack, known.get(turn.cell.id)
-            if lack is not None and before is None:
-                self._measuring.note(sampling.of_lack(turn, lack))
-            elif lack is not None and before is not None and before.ok:
-                self._measuring.note(sampling.of_loss(turn, lack))
+        first = {turn.cell.id: turn for turns in self._schedule()[:1] for turn in turns}
+        for name, job in self._jobs.items():
+            before = known.get(name)
+            if job.lack is not None and before is None:
+                self._measuring.note(sampling.of_lack(first[name], job.lack))
+            elif job.lack is not None and before is not None and before.ok:
+                self._measuring.note(sampling.of_loss(first[name], job.lack))
         self._measuring.journal.sync()
 
     def _measure(self) -> None:

@@ -1,0 +1,153 @@
+"""Real runs: a disk that is really full, a folder that is really read-only, a run that is killed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from isobench.engine import resume, run
+from isobench.errors import OutputError
+from isobench.fakelab import fake_lab
+from isobench.isolators import removal, residue
+from isobench.journal import load, read_run
+from isobench.journal_writer import claim
+from isobench.lab import this_host
+from isobench.matrix import Matrix, parse_matrix
+from isobench.model import Cell, Sample
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system and starts isolators: needs root"),
+]
+
+
+class Silent:
+    """An observer that looks away."""
+
+    def planned(self, cells: object, blocks: int, expected_s: float) -> None: ...
+    def cell_started(self, cell: Cell, block: int, order: int, left_s: float) -> None: ...
+    def cell_finished(self, cell: Cell, samples: object) -> None: ...
+    def finished(self, outcome: object) -> None: ...
+
+
+@contextmanager
+def tmpfs(place: Path, options: str) -> Iterator[Path]:
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "isobench-test", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def fakes() -> Matrix:
+    script = [{"value": n / 1000} for n in range(1, 8)]
+    return parse_matrix(
+        {
+            "run": {"blocks": 40, "seed": 7, "benchmarks": ["fake"]},
+            "isolator": [{"kind": "fake", "name": name, "script": script} for name in "ab"],
+            "fake": {"attempts": 10},
+        },
+        "test",
+    )
+
+
+def test_full_disk_loses_no_line_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "disk", "size=64k") as disk:
+        with pytest.raises(OutputError, match="No space left on device") as error:
+            run(fakes(), disk / "run", Silent(), fake_lab(tmp_path))
+        kept = load(disk / "run")
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        outcome = resume(disk / "run", Silent(), fake_lab(tmp_path))
+        _, samples = read_run(disk / "run")
+
+    assert "isobench resume" in str(error.value.remedy)
+    assert len(kept.samples) > 20
+    assert kept.warnings == ()
+    assert samples[: len(kept.samples)] == kept.samples
+    assert outcome.status == "finished"
+
+
+def test_disk_that_is_full_from_the_start_leaves_an_empty_folder(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "disk", "size=16k") as disk:
+        (disk / "ballast").write_bytes(bytes(12 * 1024))
+        with pytest.raises(OutputError, match="No space left on device"):
+            run(fakes(), disk / "run", Silent(), fake_lab(tmp_path))
+
+        assert [path.name for path in disk.iterdir()] == ["ballast"]
+
+
+def test_read_only_folder_is_refused_with_remedy(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "disk", "ro") as disk:
+        for folder in (disk, disk / "new"):
+            with pytest.raises(OutputError, match="Read-only file system") as error:
+                claim(folder)
+            assert "--out" in str(error.value.remedy)
+
+
+REAL = """
+[run]
+blocks = 6
+seed = 7
+benchmarks = ["startup"]
+[[isolator]]
+kind = "bare"
+[[isolator]]
+kind = "cgroups"
+[[isolator]]
+kind = "namespaces"
+[startup]
+starts = 600
+warmups = 0
+"""
+
+KILLED = """
+import sys
+from pathlib import Path
+from isobench.engine import run
+from isobench.lab import this_host
+from isobench.matrix import read_matrix
+class Silent:
+    planned = cell_started = cell_finished = finished = lambda self, *_: None
+run(read_matrix(Path(sys.argv[1])), Path(sys.argv[2]), Silent(), this_host())
+"""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_killed_run_of_real_isolators_is_finished_by_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
+    matrix, out = tmp_path / "matrix.toml", tmp_path / "run"
+    matrix.write_text(REAL)
+    lines = out / "samples.jsonl"
+    words = [sys.executable, "-c", KILLED, str(matrix), str(out)]
+    with subprocess.Popen(words) as process:
+        wait_until(lambda: lines.exists() and lines.read_bytes().count(b"\n") >= 450)
+        process.kill()
+    for token in (path.name for path in (tmp_path / "state" / "run").iterdir()):
+        removal.remove(residue.find(token))  # what that run could not remove itself, and nothing else
+    kept = load(out)
+
+    outcome = resume(out, Silent(), this_host())
+
+    stored = load(out)
+    fresh: tuple[Sample, ...] = stored.samples[len(kept.samples) :]
+    assert outcome.status == "finished"
+    assert stored.samples[: len(kept.samples)] == kept.samples
+    assert kept.done
+    assert not {(line.cell, line.block) for line in fresh} & kept.done
+    assert len(stored.done) == 18
+    assert outcome.exit_code == 0, outcome.cells
+    assert outcome.cells["startup/bare/ready"].ok >= 600
