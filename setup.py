@@ -1,11 +1,10 @@
 """The one part of the package build that pyproject.toml cannot say: the agent is compiled from C.
 
 A wheel carries the compiled agent and is therefore tagged with its platform; the sdist carries the
-sources only; an editable install has the agent built in place. ``ISOBENCH_AGENT=none`` leaves the agent
+sources only; an editable install has the agent built in place. ``ISOBENCH_BUILD_AGENT=no`` leaves the agent
 out, for a machine that only renders what others measured.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +15,7 @@ from setuptools.command.build import build
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
-from build_agent import AGENT_DIR, BINARY, BuildError, compile_agent
+from build_agent import AGENT_DIR, BINARY, BuildError, agent_is_wanted, compile_agent
 
 ROOT = Path(__file__).resolve().parent
 
@@ -42,7 +41,7 @@ class BuildAgent(Command):
         return BINARY if self.editable_mode else Path(self.build_lib, "isobench/benchmarks/agent/isoagent")
 
     def run(self) -> None:
-        if os.environ.get("ISOBENCH_AGENT") == "none":
+        if not agent_is_wanted():
             return
         try:
             compile_agent(self._output)

@@ -25,6 +25,11 @@ class BuildError(Exception):
     """The agent cannot be built; the message says why and which command mends it."""
 
 
+def agent_is_wanted() -> bool:
+    """False for ``ISOBENCH_BUILD_AGENT=no``: a machine that only renders what others measured."""
+    return os.environ.get("ISOBENCH_BUILD_AGENT") != "no"
+
+
 def has_musl_gcc() -> bool:
     """Whether musl-gcc works: it is a wrapper and needs gcc, which Debian's musl-tools does not pull in."""
     return shutil.which("musl-gcc") is not None and shutil.which("gcc") is not None

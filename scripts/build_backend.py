@@ -3,7 +3,7 @@
 PEP 517 lets a backend answer what a build needs on this very host; pyproject.toml cannot.
 """
 
-from build_agent import has_musl_gcc
+from build_agent import agent_is_wanted, has_musl_gcc
 from setuptools import build_meta
 from setuptools.build_meta import (
     build_editable,
@@ -29,7 +29,7 @@ Settings = dict[str, str | list[str] | None] | None
 
 
 def _compiler() -> list[str]:
-    return [] if has_musl_gcc() else ["ziglang>=0.13"]
+    return ["ziglang>=0.13"] if agent_is_wanted() and not has_musl_gcc() else []
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:

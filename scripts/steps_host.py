@@ -97,6 +97,7 @@ class Agent(Step):
 
     def do(self) -> None:
         why = "the agent could not be compiled"
+        BINARY.unlink(missing_ok=True)  # when this fails, no figure may come from the agent of old sources
         if not has_musl_gcc():
             pip_install("--require-hashes", "-r", ROOT / "constraints-zig.txt", why_not=why)
         run([PYTHON, ROOT / "scripts" / "build_agent.py"], why_not=why, remedy="make agent")

@@ -73,5 +73,5 @@ class Package(Step):
 
     def do(self) -> None:
         arguments = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-        pip_install(*arguments, why_not="isobench could not be installed", env={"ISOBENCH_AGENT": "none"})
+        pip_install(*arguments, why_not="isobench could not be installed", env={"ISOBENCH_BUILD_AGENT": "no"})
         self.stamp.set()

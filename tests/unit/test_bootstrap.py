@@ -1,0 +1,188 @@
+"""The set-up says first what it will do, does what it can, and names what it left out."""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import steps
+import steps_host
+import steps_python
+from bootstrap import set_up
+from steps import Stamp, Step, StepError
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLE = ROOT / "ansible" / "roles" / "isobench_host"
+PINS = (ROOT / "constraints.txt").read_text()
+
+
+@dataclass
+class Scripted(Step):
+    """A step with a scripted end; notes when it was done."""
+
+    sentence: str | None = "paint the fence"
+    lack: StepError | None = None
+    failure: StepError | None = None
+    vital: bool = False
+    done: list[str] = field(default_factory=list)
+
+    def plan(self) -> str | None:
+        if self.lack:
+            raise self.lack
+        return self.sentence
+
+    def do(self) -> None:
+        print("doing it")
+        if self.failure:
+            raise self.failure
+        self.done.append("done")
+
+
+def error() -> StepError:
+    return StepError("no paint", "apt-get install paint")
+
+
+def test_nothing_missing_is_silent_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    step = Scripted(sentence=None)
+    assert set_up([step]) == 0
+    assert capsys.readouterr().out == ""
+    assert not step.done
+
+
+def test_all_plans_are_told_before_any_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set_up([Scripted(), Scripted(sentence="mow the lawn")]) == 0
+    told = capsys.readouterr().out
+    assert told.index("paint the fence") < told.index("mow the lawn") < told.index("doing it")
+
+
+@pytest.mark.parametrize("step", [Scripted(lack=error()), Scripted(failure=error())], ids=["lack", "failure"])
+def test_what_cannot_be_done_is_left_out_with_its_remedy_and_the_rest_is_done(
+    step: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Scripted()
+    assert set_up([step, other]) == 0
+    assert other.done
+    assert "left out: no paint\n  mend it with: apt-get install paint\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Scripted(lack=error(), vital=True), Scripted(failure=error(), vital=True)],
+    ids=["lack", "failure"],
+)
+def test_vital_step_that_cannot_be_done_ends_the_set_up(
+    step: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Scripted()
+    assert set_up([step, other]) == 1
+    assert not other.done
+    assert "set-up: no paint\n  mend it with: apt-get install paint\n" in capsys.readouterr().err
+
+
+def test_stamp_is_current_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "VENV", tmp_path)
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    stamp = Stamp("thing", [tmp_path / "a", tmp_path / "b"])
+    assert not stamp.is_current()
+    stamp.set()
+    assert stamp.is_current()
+    (tmp_path / "b").write_text("3")
+    assert not stamp.is_current()
+
+
+def test_command_that_fails_gives_its_reason_code_and_remedy() -> None:
+    with pytest.raises(StepError, match=r"no luck \(exit code 3") as caught:
+        steps.run(["/bin/sh", "-c", "exit 3"], why_not="no luck", remedy="try again")
+    assert caught.value.remedy == "try again"
+
+
+def test_command_that_is_not_there_gives_its_reason_and_remedy() -> None:
+    with pytest.raises(StepError, match=r"no luck: .*No such file"):
+        steps.run(["/nonexistent/program"], why_not="no luck", remedy="try again")
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *commands: str) -> None:
+    def which(command: str, **_: str) -> str | None:
+        return None if command in commands else f"/usr/bin/{command}"
+
+    monkeypatch.setattr("steps_host.shutil.which", which)
+
+
+def test_packages_of_missing_commands_are_announced_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "runc", "lxc-execute")
+    monkeypatch.setattr("steps_host.os.geteuid", lambda: 0)
+    assert "install the Debian packages lxc runc " in str(steps_host.HostPackages().plan())
+
+
+@pytest.mark.parametrize(("uid", "gone"), [(1000, ()), (0, ("apt-get",))], ids=["no root", "no apt"])
+def test_packages_that_cannot_be_installed_come_with_the_command_for_root(
+    uid: int, gone: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "runc", *gone)
+    monkeypatch.setattr("steps_host.os.geteuid", lambda: uid)
+    with pytest.raises(StepError, match="runc: only root") as caught:
+        steps_host.HostPackages().plan()
+    assert "apt-get install --no-install-recommends runc " in caught.value.remedy
+
+
+def test_guest_kernel_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
+    hide(monkeypatch)
+    assert str(tmp_path / "kernel" / "vmlinuz") in str(steps_host.GuestKernel().plan())
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel" / "vmlinuz").touch()
+    assert steps_host.GuestKernel().plan() is None
+
+
+def test_guest_kernel_without_apt_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
+    hide(monkeypatch, "apt-get")
+    with pytest.raises(StepError, match="no apt-get"):
+        steps_host.GuestKernel().plan()
+
+
+def test_python_without_ensurepip_names_the_debian_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps_python, "PYTHON", tmp_path / "none")
+    monkeypatch.setattr("steps_python.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr(steps_python, "can_install", lambda: False)
+    with pytest.raises(StepError, match="ensurepip") as caught:
+        steps_python.VenvPackage().plan()
+    assert "apt-get install python3-venv" in caught.value.remedy
+
+
+def test_packages_looked_for_are_those_of_the_role() -> None:
+    defaults = (ROLE / "defaults" / "main.yml").read_text()
+    listed = re.findall(r"^  - (\S+)$", defaults, re.MULTILINE)
+    assert sorted(listed) == sorted(set(steps_host.TOOLS.values()))
+
+
+def test_every_variable_of_the_role_is_documented_in_its_argument_specs() -> None:
+    variables = re.findall(
+        r"^(isobench_host_\w+):", (ROLE / "defaults" / "main.yml").read_text(), re.MULTILINE
+    )
+    specs = (ROLE / "meta" / "argument_specs.yml").read_text()
+    assert variables
+    assert re.findall(r"^      (isobench_host_\w+):", specs, re.MULTILINE) == variables
+
+
+def test_every_dependency_is_pinned_with_hashes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    wanted += [line for name in ("test", "lint", "setup") for line in extras[name]]
+    names = {re.split(r"[<>=\[]", line)[0].lower().replace(".", "-") for line in wanted}
+    pinned = set(re.findall(r"^([a-z0-9-]+)==\S+ \\\n    --hash=sha256:[0-9a-f]{64}", PINS, re.MULTILINE))
+    assert names - pinned == set()
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-zig.txt"])
+def test_pins_hold_versions_and_hashes_and_no_address(file: str) -> None:
+    allowed = re.compile(r"[a-z0-9-]+==[^\s:/@]+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?|\s*#(?!.*(://|@)).*")
+    strange = [
+        line for line in (ROOT / file).read_text().splitlines() if not allowed.fullmatch(line) and line
+    ]
+    assert not strange
