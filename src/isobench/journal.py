@@ -11,7 +11,7 @@ Reports need run.json and samples.jsonl; ``resume`` needs all three. A (cell, bl
 pairs.jsonl says so and samples.jsonl holds at least as many of its lines as were counted then, so that
 neither a kill in the middle of a block nor a power cut that reorders the two files makes a half-measured
 block pass for a whole one. Lines of a torn block stay: they are honest attempts, and the block is measured
-again as a whole.
+again as a whole. docs/adr/0006 has the reasons.
 
 This module reads; :mod:`isobench.journal_writer` writes.
 """
@@ -168,8 +168,7 @@ def cell_states(samples: Iterable[Sample]) -> dict[str, CellState]:
     """How each cell ended, by its id, in the order of first appearance.
 
     One failed attempt makes the cell failed, one timeout makes it a timeout: an attempt that did not
-    come off is a finding, however many others did. Else the last line decides, so that a cell that became
-    available between a run and its resume ends as what it was measured to be.
+    come off is a finding, however many others did. Else the last line decides.
     """
     by_cell: dict[str, list[Sample]] = {}
     for sample in samples:

@@ -1,6 +1,8 @@
 """matrix.toml: what it turns into, and what is said about each mistake."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -220,6 +222,20 @@ def test_bytes_that_are_not_utf8_are_refused_with_line_and_column(tmp_path: Path
 def test_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(MatrixError, match="the matrix cannot be read"):
         read_matrix(tmp_path / name)
+
+
+def test_examples_of_the_documentation_are_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+    matrices = [parse_matrix(tomllib.loads(example), "matrix.md") for example in examples]
+
+    assert [entry.name for matrix in matrices for entry in matrix.isolators] == [
+        "bare",
+        "runc",
+        "runc-new",
+        "steady",
+    ]
 
 
 def fakes() -> Matrix:
