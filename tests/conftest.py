@@ -1,4 +1,7 @@
-"""Synthetic runs for everything that reads results: figures as a small machine gives them, no root needed."""
+"""What tests of several folders share: the agent, and synthetic runs for everything that reads results.
+
+The figures of a synthetic run are such as a small machine gives; making it needs no root.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from build_agent import AGENT_DIR, BINARY, BuildError, compile_agent
 
 from isobench.journal import IsolatorRecord, RunRecord, ToolRecord
 from isobench.journal_writer import Journal
@@ -280,3 +284,17 @@ def run_folder(tmp_path: Path) -> Path:
 def made_run() -> SyntheticRun:
     """A synthetic run that is not written yet, to be changed by the test."""
     return synthetic_run()
+
+
+@pytest.fixture(scope="session")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent of these very sources: the one built in place unless that is older or missing."""
+    newest = max(source.stat().st_mtime for source in AGENT_DIR.glob("*.[ch]"))
+    if BINARY.exists() and BINARY.stat().st_mtime > newest:
+        return BINARY.resolve()
+    made = tmp_path_factory.mktemp("agent") / BINARY.name
+    try:
+        compile_agent(made)
+    except BuildError as error:
+        pytest.skip(f"no agent to test: {error}")
+    return made
