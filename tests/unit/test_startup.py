@@ -1,0 +1,150 @@
+"""startup over scripted starts."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import ValidationError
+
+from isobench import starter
+from isobench.benchmarks.contract import Context
+from isobench.benchmarks.startup import Startup, StartupParams, reading
+from isobench.isolators.cgroup import CgroupTree
+from isobench.isolators.contract import Site
+from isobench.isolators.fake import Fake, FakeOptions
+from isobench.model import Capabilities, Cell, Event, Launch, Reading, Status
+
+PROCESS = Capabilities(phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}))
+VM = replace(PROCESS, shares_clock=False, shares_kernel=False)
+
+ATTEMPT = Event(
+    kind="attempt",
+    invoke_ns=1_000_000,
+    phases_ns={"spawned": 300_000, "ready": 500_000, "exit": 600_000},
+    exit_code=0,
+    output='{"verb":"ready","t":1400000,"pid":7}\n',
+)
+
+
+def with_stamp(t: int) -> Event:
+    return replace(ATTEMPT, output=f'{{"verb":"ready","t":{t},"pid":7}}\n')
+
+
+def test_start_is_a_reading_in_seconds_with_its_phases() -> None:
+    found = reading(ATTEMPT, PROCESS, warmup=False)
+    assert (found.metric, found.unit, found.value, found.status) == ("ready", "second", 0.0005, Status.OK)
+    assert found.phases == {"spawned": 0.0003, "first_instruction": 0.0004, "ready": 0.0005, "exit": 0.0006}
+    assert found.detail == {}
+
+
+def test_warmup_is_kept_and_marked() -> None:
+    found = reading(ATTEMPT, PROCESS, warmup=True)
+    assert (found.value, found.detail) == (0.0005, {"warmup": True})
+
+
+def test_phase_the_isolator_cannot_tell_apart_is_left_out() -> None:
+    capabilities = replace(PROCESS, phases=frozenset({"ready", "exit"}))
+    assert "spawned" not in reading(ATTEMPT, capabilities, warmup=False).phases
+
+
+def test_guest_clock_is_never_compared_with_the_hosts() -> None:
+    found = reading(with_stamp(5), VM, warmup=False)
+    assert (found.status, found.value) == (Status.OK, 0.0005)
+    assert "first_instruction" not in found.phases
+
+
+@pytest.mark.parametrize("stamp", [999_999, 1_500_001])
+def test_first_instruction_outside_invoke_to_ready_fails_the_attempt(stamp: int) -> None:
+    found = reading(with_stamp(stamp), PROCESS, warmup=False)
+    assert (found.status, found.value) == (Status.FAILED, None)
+    assert "first instruction" in str(found.reason)
+    assert str(stamp - 1_000_000) in str(found.reason)
+
+
+@pytest.mark.parametrize("stamp", [1_000_000, 1_500_000])
+def test_first_instruction_at_either_end_is_taken(stamp: int) -> None:
+    assert reading(with_stamp(stamp), PROCESS, warmup=False).status is Status.OK
+
+
+@pytest.mark.parametrize("capabilities", [PROCESS, VM])
+def test_workload_that_writes_something_else_fails_the_attempt(capabilities: Capabilities) -> None:
+    found = reading(replace(ATTEMPT, output="\x1b[0mKernel panic\n"), capabilities, warmup=False)
+    assert (found.status, found.value) == (Status.FAILED, None)
+    assert r"\x1b[0mKernel panic" in str(found.reason)
+
+
+def test_attempt_that_did_not_end_well_keeps_its_status_reason_and_phases() -> None:
+    event = replace(ATTEMPT, status=Status.TIMEOUT, reason="not ready in time", phases_ns={"spawned": 9})
+    found = reading(event, PROCESS, warmup=False)
+    assert (found.status, found.reason, found.value) == (Status.TIMEOUT, "not ready in time", None)
+    assert found.phases == {"spawned": 9e-9}
+
+
+def test_timed_seconds_last_until_the_last_thing_that_was_stamped() -> None:
+    event = replace(ATTEMPT, phases_ns={**ATTEMPT.phases_ns, "cleaned": 900_000})
+    assert reading(event, PROCESS, warmup=False).timed_s == 0.0009
+    assert reading(ATTEMPT, PROCESS, warmup=False).timed_s == 0.0006
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "blocks", "cell_blocks"), [(PROCESS, 10, 10), (PROCESS, 50, 20), (VM, 10, 5), (VM, 2, 2)]
+)
+def test_cell_has_no_more_blocks_than_starts(
+    capabilities: Capabilities, blocks: int, cell_blocks: int
+) -> None:
+    (cell,) = Startup().cells("x", capabilities, StartupParams(), blocks)
+    assert (cell.id, cell.blocks) == ("startup/x/ready", cell_blocks)
+
+
+class FakeVm(Fake):
+    @property
+    def capabilities(self) -> Capabilities:
+        return VM
+
+
+def measured(
+    monkeypatch: pytest.MonkeyPatch, isolator: Fake, blocks: int, params: StartupParams
+) -> list[Reading]:
+    def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Iterator[Event]:
+        assert (agent, timeout_s) == (Path("/a"), 9.0)
+        assert launch.spawn == ("/root-fs/isoagent", "ready")
+        return iter([ATTEMPT] * count)
+
+    monkeypatch.setattr(starter, "batch", batch)
+    site = Site("isobench-0", Path("/w"), Path("/c"), Path("/a"), Path("/root-fs"), cast(CgroupTree, None))
+    cell = Cell(isolator.name, "startup", "ready", blocks=blocks)
+    return list(Startup().measure(cell, isolator, Context(site, params, block=0, timeout_s=9.0)))
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 7, 20])
+def test_starts_that_count_are_as_many_as_asked_over_all_blocks(
+    monkeypatch: pytest.MonkeyPatch, blocks: int
+) -> None:
+    found = measured(monkeypatch, Fake("x", FakeOptions()), blocks, StartupParams(warmups=2))
+    counted = [one for one in found if not one.detail.get("warmup")]
+    assert len(found) - len(counted) == 2
+    assert all(one.detail == {"warmup": True} for one in found[:2])
+    assert 20 <= len(counted) * blocks < 20 + blocks
+
+
+def test_virtual_machine_has_its_own_number_of_starts_and_no_warmups(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured(monkeypatch, FakeVm("x", FakeOptions()), 1, StartupParams(starts_vm=3))
+    assert [one.detail for one in found] == [{}, {}, {}]
+
+
+def test_expected_time_grows_with_the_starts_of_a_block() -> None:
+    few, many = (Cell("x", "startup", "ready", blocks=blocks) for blocks in (20, 1))
+    benchmark, params = Startup(), StartupParams()
+    assert benchmark.expected_s(many, PROCESS, params) > 5 * benchmark.expected_s(few, PROCESS, params) > 0
+    assert benchmark.expected_s(many, VM, params) > benchmark.expected_s(many, PROCESS, params)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [{"starts": 0}, {"starts": True}, {"starts": 2.5}, {"warmups": -1}, {"starts_vm": "5"}, {"start": 5}],
+)
+def test_bad_parameter_is_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        StartupParams.model_validate(table)
