@@ -103,7 +103,7 @@ def log_seconds(axes: Axes, values: Sequence[float], *, narrow: bool) -> None:
     low = decade if low / decade < _NEAR or high / decade < _ONE_DECADE else low
     room = (max(high, 2 * low) / low) ** 0.04
     axes.set_xlim(low / room, max(high, 2 * low) * room)
-    axes.xaxis.set_major_locator(LogLocator(10, numticks=5 if narrow else 12))
+    axes.xaxis.set_major_locator(LogLocator(10, numticks=4 if narrow else 12))
     axes.xaxis.set_minor_locator(LogLocator(10, subs=range(2, 10), numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -19,7 +19,7 @@ _LEFT_PX = 62
 def shares(summary: Summary, width_px: int) -> Figure:
     """Both panels, side by side where there is room."""
     shown = [isolator for isolator in summary.isolators if isolator.quotas]
-    columns = 2 if is_narrow(width_px) else 4
+    columns = 2 if is_narrow(width_px) else 6
     top = 14 + 22 * -(-(len(shown) + 1) // columns)
     canvas = Canvas(width_px, top + (2 if is_narrow(width_px) else 1) * _PANEL_PX)
     figure = canvas.figure()

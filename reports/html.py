@@ -97,6 +97,7 @@ _GLOBALS: Mapping[str, Any] = {
     "MIN_FOR_P90": MIN_FOR_P90,
     "MIN_FOR_P99": MIN_FOR_P99,
     "interval": units.interval,
+    "spread": units.spread,
     "quota": rows.quota,
     "limit_titles": rows.limit_titles,
     "seconds": units.seconds,

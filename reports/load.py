@@ -131,6 +131,7 @@ def _memory(cell: CellSummary) -> Memory | None:
         cell=cell,
         counts=tuple(counts_seen),
         blocks=len({block for block, _, _ in steps}),
+        unsteady=sum(sample.detail.get("steady") is False for _, _, sample in steps),
         total=total,
         workload=parts["workload_pss"],
         helpers=helpers,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isobench.journal import CellState, IsolatorRecord, RunRecord
-from isobench.model import Sample, Scalar, Status
+from isobench.model import PHASES, Sample, Scalar, Status
 from isobench.reports.stats import Distribution, Estimate
 
 
@@ -59,6 +59,8 @@ class Memory:
     counts: tuple[int, ...]
     """At how many instances readings were taken."""
     blocks: int
+    unsteady: int
+    """Readings taken while the host had not come to rest."""
     total: Estimate
     workload: Estimate | None
     """None where the host cannot tell the workload from its helper (a guest's memory is the VMM's)."""
@@ -149,6 +151,12 @@ class Summary:
     def startups(self) -> tuple[Startup, ...]:
         """Of the isolators that have one."""
         return tuple(isolator.startup for isolator in self.isolators if isolator.startup)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Those that any isolator tells apart, in their usual order; without ``invoke``, the zero."""
+        told = {phase for found in self.startups for phase in found.phases}
+        return tuple(phase for phase in PHASES[1:] if phase in told)
 
     @property
     def memories(self) -> tuple[Memory, ...]:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from isobench.reports.stats import Interval
+from isobench.reports.stats import Distribution, Interval
 
 NONE = "–"
 """Stands where there is no figure; never a blank, never a zero."""
@@ -61,6 +61,11 @@ def interval(found: Interval | None, form: Format) -> str:
     number, _, unit = low.partition(" ")
     shared = unit == high.partition(" ")[2]
     return f"{number if shared and unit else low} to {high}"
+
+
+def spread(found: Distribution, form: Format) -> str:
+    """From the least to the greatest value, as an interval."""
+    return interval(Interval(found.least, found.greatest), form)
 
 
 def optional(value: float | None, form: Format) -> str:
