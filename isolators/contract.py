@@ -53,7 +53,8 @@ class Site:
         On v2 inside the run's parent group, where the controllers are handed down; on v1 beside it: the
         tools use hierarchies in which we have no parent, and would leave one behind there.
         """
-        return f"{self.token}/{leaf}" if self.cgroups.mode == "v2" else f"{self.token}-{leaf}"
+        name = f"{self.token}-{leaf}"
+        return f"{self.token}/{name}" if self.cgroups.mode == "v2" else name
 
 
 AGENT_INSIDE = "/isoagent"

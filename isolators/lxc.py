@@ -54,17 +54,18 @@ class Lxc(Isolator[LxcOptions]):
                 yield self._launch(site, home, command, limits)
             finally:
                 remove_locks(home)
+                # The pivot group, which LXC never removes; all of them, where lxc-start was killed.
+                site.cgroups.remove(f"{site.token}-{self.kind}")
 
     def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits) -> Launch:
         config = home / "config"
         config.write_text(configuration(site, limits.cpu))
-        group = site.tool_group("lxc")
+        group = site.tool_group(self.kind)
         start = (find_tool(self.options.binary) or self.options.binary, "--foreground")
         container = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config))
         groups = (
             *("--define", f"lxc.cgroup.dir.container={group}-{{n}}"),
             *("--define", f"lxc.cgroup.dir.monitor={group}-monitor-{{n}}"),
-            # LXC never removes this one; under our name the residue check can see and remove it.
             *("--define", f"lxc.cgroup.dir.monitor.pivot={group}-pivot"),
         )
         # Not as lxc.init.cmd: its quoting cannot say every word, and a newline would begin another setting.

@@ -49,7 +49,7 @@ class Runc(Isolator[RuncOptions]):
             yield self._launch(site, home, command, limits, slots)
 
     def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits, slots: int) -> Launch:
-        group = site.tool_group("runc")
+        group = site.tool_group(self.kind)
         for slot in range(slots):
             bundle = home / f"bundle-{slot}"
             bundle.mkdir(parents=True)

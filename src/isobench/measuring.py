@@ -36,7 +36,8 @@ class Measuring:
         self._timeout_s = timeout_s
         self._strays = strays
         self._interrupts = interrupts
-        self._known_strays: set[str] = set()
+        # What probing has left behind is no cell's fault.
+        self._known_strays = {str(stray) for stray in strays(site)}
 
     def note(self, sample: Sample) -> None:
         """Write one line."""
