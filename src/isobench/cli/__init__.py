@@ -4,6 +4,7 @@
 of the commands, nothing else.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -56,4 +57,6 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (``sys.argv`` when none is given) and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a locale without µ or → is no reason to fail
     return exits.guarded(lambda: typer.main.get_command(app).main(args=words, prog_name="isobench"))

@@ -53,18 +53,22 @@ def _show_lacks(health: Health, console: Console) -> None:
     """Why something is not usable: each reason once, with all it holds for."""
     unavailable = _Reasons()
     unsupported = _Reasons()
+    remarks = _Reasons()
     for part in health.parts:
         if part.reason:
             unavailable["", part.reason, part.remedy].append(part.name)
     for finding in health.isolators:
-        lack = finding.readiness
-        if not lack.usable:
-            unavailable["", lack.reason or "", lack.remedy].append(finding.shown_as)
+        found = finding.readiness
+        if not found.usable:
+            unavailable["", found.reason or "", found.remedy].append(finding.shown_as)
+        elif found.reason:
+            remarks["", found.reason, found.remedy].append(finding.shown_as)
         for name, verdict in finding.benchmarks.items():
             if verdict.status is Status.UNSUPPORTED:
                 unsupported[f"{name} with ", verdict.reason or "", None].append(finding.shown_as)
     _show_reasons("unavailable", unavailable, console)
     _show_reasons("unsupported", unsupported, console)
+    _show_reasons("usable, but", remarks, console)
 
 
 class _Reasons(defaultdict[tuple[str, str, str | None], list[str]]):

@@ -10,7 +10,7 @@ from typing import Any
 
 from isobench.errors import IsobenchError, LockedError
 from isobench.host import fingerprint
-from isobench.isolators import cgroup, readiness, rootfs
+from isobench.isolators import cgroup, kvm, readiness, rootfs
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.site import open_site
 from isobench.knobs import Knob, survey
@@ -65,12 +65,12 @@ def examine(matrix: Matrix, looking_at: Callable[[str], None]) -> Health:
     """
     looking_at("the host")
     host = fingerprint()
-    parts = (_agent(), _cgroups(), Part("state", str(state_dir())))
+    base = (_agent(), _cgroups(), Part("state", str(state_dir())))
     knobs = survey()
     with ExitStack() as stack:
         site = _site(stack)
         findings = tuple(_finding(entry, matrix, site, looking_at) for entry in matrix.isolators)
-    return Health(host, parts, findings, knobs)
+    return Health(host, (*base, _kvm(findings)), findings, knobs)
 
 
 def _site(stack: ExitStack) -> Site | Readiness:
@@ -126,3 +126,16 @@ def _cgroups() -> Part:
     tree = cgroup.detect()
     lack = tree.writable()
     return Part("cgroups", tree.mode, lack.reason, lack.remedy)
+
+
+def _kvm(findings: tuple[Finding, ...]) -> Part:
+    """What a virtual machine found out by booting; without one, only whether there is anything to try."""
+    tried = [finding for finding in findings if finding.kind == "qemu" and finding.readiness.usable]
+    if any(finding.shown_as.endswith("-kvm") for finding in tried):
+        return Part("KVM", "works: a guest booted with it")
+    if absence := kvm.absence():
+        return Part("KVM", f"not usable: {absence}")
+    refused = next((finding for finding in tried if finding.readiness.reason), None)
+    return Part(
+        "KVM", f"not usable, see {refused.shown_as} below" if refused else "not tried: no guest was booted"
+    )

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from isobench.cli.output import printable
@@ -149,9 +150,15 @@ class Bar:
             BarColumn(bar_width=20),
             TextColumn("{task.fields[place]}"),
             TextColumn("{task.fields[left]}"),
-            TextColumn("{task.description}", style="bold"),
+            TextColumn(
+                "{task.description}",
+                style="bold",
+                # What is left of the line, and never more than the line.
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=console,
             auto_refresh=False,
+            expand=True,
             transient=True,
         )
         self._task = self._progress.add_task("trying every isolator once", total=None, place="", left="")

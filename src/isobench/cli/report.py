@@ -18,7 +18,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="DIR",
-            help="Result folders, as `isobench run` printed them.",
+            help="Result folder, as `isobench run` printed it; several only with --summary.",
             autocompletion=names.result_folders,
             show_default=False,
         ),

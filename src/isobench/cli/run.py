@@ -27,7 +27,7 @@ Json = Annotated[
 ]
 
 _MAX_NAMED = 5
-"""Failed cells named in the last line; the table and the report have them all."""
+"""Failed cells named in the last line; the table and the report have them all, with their reasons."""
 
 
 def run(
@@ -154,7 +154,7 @@ def _finish(outcome: Outcome, *, report: bool, json: bool) -> None:
     if json:
         output.print_json(as_json(outcome, page))
     else:
-        print(f"results: {outcome.folder}")
+        print(f"\nresults: {outcome.folder}")
         if page:
             print(f"report:  {page}")
     _judge(outcome)
@@ -184,10 +184,8 @@ def _judge(outcome: Outcome) -> None:
         return
     from isobench.model import Status
 
-    bad = {n: s for n, s in outcome.cells.items() if s.status in {Status.FAILED, Status.TIMEOUT}}
-    lines = [f"  {name}: {state.status}: {state.reason}" for name, state in list(bad.items())[:_MAX_NAMED]]
-    if len(bad) > _MAX_NAMED:
-        lines.append(f"  and {len(bad) - _MAX_NAMED} more")
+    bad = [name for name, state in outcome.cells.items() if state.status in {Status.FAILED, Status.TIMEOUT}]
+    more = f" and {len(bad) - _MAX_NAMED} more" if len(bad) > _MAX_NAMED else ""
     raise CellsFailedError(
-        "\n".join((f"{len(bad)} of {len(outcome.cells)} cells failed or timed out", *lines))
+        f"{len(bad)} of {len(outcome.cells)} cells failed or timed out: {', '.join(bad[:_MAX_NAMED])}{more}"
     )

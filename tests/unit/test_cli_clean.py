@@ -1,0 +1,109 @@
+"""`isobench clean`: what it removes, what it leaves alone, and what it says."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isobench.cli import main
+from isobench.cli.live import live_tokens
+from isobench.isolators import removal, residue
+from isobench.isolators.residue import Residue
+from isobench.isolators.tokens import new_token
+from isobench.lock import host_lock
+
+# The whole search is tried in tests of its own; here it finds only what the test has made.
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def left(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Residue]:
+    """The directory of a run that was killed."""
+    token = new_token()
+    directory = state / "run" / token
+    directory.mkdir(parents=True)
+    found = Residue("file", str(directory), token)
+    monkeypatch.setattr(residue, "find", lambda: (found,) if directory.exists() else ())
+    yield found
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_dry_run_says_what_would_be_removed_and_removes_nothing(
+    left: Residue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["clean", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said == f"would remove file {left.what}\n1 thing would be removed; to do it: isobench clean\n"
+    assert Path(left.what).exists()
+
+
+def test_clean_removes_and_says_so_and_the_next_finds_nothing(
+    left: Residue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["clean"]) == 0
+    assert capsys.readouterr().out == f"removed file {left.what}\n"
+    assert not Path(left.what).exists()
+    assert main(["clean"]) == 0
+    assert capsys.readouterr().out == "nothing is left of any run\n"
+
+
+def test_what_cannot_be_removed_is_said_with_its_reason_and_ends_with_3(
+    left: Residue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(removal, "remove", lambda found: tuple(removal.Removal(r, "busy") for r in found))
+    assert main(["clean"]) == 3
+    said = capsys.readouterr()
+    assert said.out == f"not removed file {left.what}: busy\n"
+    assert said.err.startswith("error: 1 thing of 1 could not be removed\nremedy: ")
+
+
+def test_json_has_every_thing_and_its_error(left: Residue, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {"kind": "file", "what": left.what, "run": left.token, "pid": None}
+    assert main(["clean", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"dry_run": True, "found": [entry]}
+    assert main(["clean", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"dry_run": False, "found": [{**entry, "error": None}]}
+
+
+@pytest.mark.parametrize("arguments", [["clean"], ["clean", "--dry-run"]])
+def test_clean_refuses_while_a_run_is_going_on(
+    arguments: list[str], state: Path, left: Residue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with host_lock(state / "lock"):
+        assert main(arguments) == 3
+    assert f"another run is using this host: process {os.getpid()}" in capsys.readouterr().err
+    assert Path(left.what).exists()
+
+
+def test_run_with_its_state_elsewhere_is_left_alone(
+    tmp_path: Path, left: Residue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert left.token
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "run" / left.token).mkdir(parents=True)
+    with host_lock(elsewhere / "lock"):
+        assert main(["clean"]) == 0
+    said = capsys.readouterr()
+    assert said.err == f"left alone: {left.token}, a run that is going on\n"
+    assert Path(left.what).exists()
+
+
+def test_live_runs_are_those_whose_lock_is_open(tmp_path: Path) -> None:
+    token = new_token()
+    (tmp_path / "run" / token).mkdir(parents=True)
+    (tmp_path / "run" / "notes").mkdir()
+    lock, own = tmp_path / "lock", tmp_path / "own" / "lock"
+    assert token not in live_tokens(own)
+    with host_lock(lock):
+        assert token in live_tokens(own)
+        assert token not in live_tokens(lock)
+        assert "notes" not in live_tokens(own)
+    assert token not in live_tokens(own)
