@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isobench.benchmarks.cpuwindow import Clock, CpuWindow, watch
+from isobench.benchmarks.cpuwindow import Clock, CpuWindow, Mark, watch
 from isobench.isolators.cgroup import CgroupView, CpuStat
 
 MS = 1_000_000
@@ -88,11 +88,12 @@ def test_share_without_a_standstill_to_be_seen_is_near_the_quota(phase_ns: int, 
     assert window.cpus == pytest.approx(filled, rel=0.02)
 
 
-@given(phases)
-def test_reading_that_misses_the_standstill_is_not_called_still(phase_ns: int) -> None:
-    window = watched(Group(70 * MS, 1, phase_ns, late_ns=40 * MS))
-    assert window.cpus == pytest.approx(0.7, rel=0.2)
-    assert window.refills == PERIODS or not window.still
+def test_end_read_after_one_more_refill_is_not_still_and_is_rated_by_the_time_that_passed() -> None:
+    begin = Mark(0, 0, CpuStat(5, 5, 0), 0.0)
+    late = Mark(1040 * MS, 728 * MS, CpuStat(16, 16, 0), 0.0)
+    window = CpuWindow(begin, late, PERIODS, PERIOD // 1000, began_still=True)
+    assert not window.still
+    assert window.cpus == pytest.approx(0.7)
 
 
 def test_group_without_a_limit_is_measured_over_the_time_that_passed() -> None:

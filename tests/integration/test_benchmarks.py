@@ -1,0 +1,160 @@
+"""The benchmarks on really started instances. Upper bounds only where other load could push a figure down."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.benchmarks.contract import Benchmark, Context, Params
+from isobench.benchmarks.hostmemory import read_bystanders_bytes, read_used_bytes
+from isobench.benchmarks.memory import Memory, MemoryParams
+from isobench.benchmarks.processes import read_descendants
+from isobench.benchmarks.startup import Startup, StartupParams
+from isobench.benchmarks.throttling import Throttling, ThrottlingParams
+from isobench.isolators.cgroups import Cgroups
+from isobench.isolators.contract import Isolator, Options, Site
+from isobench.isolators.registry import REGISTRY
+from isobench.isolators.site import open_site
+from isobench.model import NO_LIMITS, Launch, Limits, Reading, Status
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="starts isolators: needs root"),
+]
+
+MIB = 1024 * 1024
+PROCESSES = ("bare", "chroot", "namespaces", "cgroups", "lxc", "runc")
+LIMITED = ("cgroups", "lxc", "runc")
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with open_site() as found:
+        yield found
+
+
+def isolator(kind: str, site: Site, **options: object) -> Isolator[Any]:
+    cls = REGISTRY.load(kind)
+    found = cls(kind, cls.Options.model_validate(options))
+    readiness = found.probe(site)
+    assert readiness.usable, f"{kind}: {readiness.reason}; {readiness.remedy}"
+    return found
+
+
+def measured(benchmark: Benchmark[Any], subject: Isolator[Any], site: Site, params: Params) -> list[Reading]:
+    """The readings of all the cells; afterwards none of the processes started is left."""
+    context = Context(site, params, block=0, timeout_s=60.0)
+    cells = benchmark.cells(subject.name, subject.capabilities, params, 1)
+    before = read_descendants(os.getpid())
+    readings = [reading for cell in cells for reading in benchmark.measure(cell, subject, context)]
+    assert read_descendants(os.getpid()) == before
+    return readings
+
+
+@pytest.mark.parametrize("kind", PROCESSES)
+def test_startup_of_every_process_isolator_proves_its_payload_and_orders_its_phases(
+    kind: str, site: Site
+) -> None:
+    found = measured(Startup(), isolator(kind, site), site, StartupParams(starts=3))
+    assert [(one.status, one.reason) for one in found] == [(Status.OK, None)] * 4
+    for one in found:
+        assert one.value == one.phases["ready"]
+        order = ("created", "first_instruction", "ready", "exit", "cleaned")
+        stamps = [one.phases[name] for name in order if name in one.phases]
+        assert stamps == sorted(stamps)
+        assert {"first_instruction", "ready", "exit"} <= one.phases.keys()
+
+
+@pytest.mark.parametrize("kind", PROCESSES)
+def test_memory_of_every_process_isolator_finds_the_workloads_and_closes_its_account(
+    kind: str, site: Site
+) -> None:
+    found = measured(Memory(), isolator(kind, site), site, MemoryParams(instances=(1, 3)))
+    assert [(one.status, one.reason) for one in found] == [(Status.OK, None)] * 2
+    one, three = (reading.detail for reading in found)
+    assert 0 < int(one["workload_pss"] or 0) < int(three["workload_pss"] or 0) < MIB
+    assert (int(three["helpers_pss"] or 0) > 0) is (kind == "lxc")
+    for reading in found:
+        parts = ("workload_pss", "helpers_pss", "rest")
+        assert sum(int(reading.detail[part] or 0) for part in parts) == reading.value
+
+
+@pytest.mark.parametrize("kind", LIMITED)
+@pytest.mark.parametrize("cpus", [0.25, 0.5])
+def test_throttling_reads_back_the_native_limit_and_no_more_than_it_is_used(
+    kind: str, cpus: float, site: Site
+) -> None:
+    (found,) = measured(Throttling(), isolator(kind, site), site, ThrottlingParams(cpus=(cpus,)))
+    assert (found.status, found.reason) == (Status.OK, None)
+    detail = found.detail
+    assert detail["read_back_cpus"] == cpus
+    host, inside = float(detail["achieved_host_cpus"] or 0), float(detail["achieved_inside_cpus"] or 0)
+    # A tick of 10 ms may be carried over into the window; a full quota at its begin would be 0.1 too much.
+    assert 0 < host < cpus * 1.05
+    assert 0 < inside < host * 1.05
+    assert int(detail["nr_throttled"] or 0) > 0
+    assert float(detail["longest_stall_s"] or 0) > 0
+
+
+def test_virtual_machine_is_measured_in_memory_and_under_a_limit_set_after_its_boot(site: Site) -> None:
+    qemu = isolator("qemu", site)
+    (memory,) = measured(Memory(), qemu, site, MemoryParams(instances_vm=(1,)))
+    assert (memory.status, memory.detail["workload_pss"]) == (Status.OK, None)
+    assert int(memory.detail["helpers_pss"] or 0) > 32 * MIB
+    (limited,) = measured(Throttling(), qemu, site, ThrottlingParams(cpus=(0.5,)))
+    assert (limited.status, limited.reason, limited.detail["applied"]) == (Status.OK, None, "after boot")
+    assert 0 < float(limited.detail["achieved_host_cpus"] or 0) < 0.525
+
+
+class Forgetful(Cgroups):
+    """Says that it limits, and does not."""
+
+    @contextmanager
+    def prepare(
+        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+    ) -> Iterator[Launch]:
+        assert limits != NO_LIMITS
+        with super().prepare(site, command, NO_LIMITS, slots) as launch:
+            yield launch
+
+
+def test_limit_that_was_never_set_is_refused(site: Site) -> None:
+    (found,) = measured(Throttling(), Forgetful("forgetful", Options()), site, ThrottlingParams(cpus=(0.5,)))
+    assert (found.status, found.value) == (Status.FAILED, None)
+    assert "but no limit is set on" in str(found.reason)
+
+
+@contextmanager
+def helper(code: str) -> Iterator[int]:
+    """A Python process that has run ``code`` and waits; its id."""
+    argv = [sys.executable, "-c", f"{code}\nprint('done', flush=True)\ninput()"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "done\n"
+        yield process.pid
+        process.communicate("\n")
+
+
+def test_used_memory_grows_by_what_an_instance_allocates() -> None:
+    before = read_used_bytes() - read_bystanders_bytes([])
+    with helper(f"held = bytearray({256 * MIB}); held[::4096] = held[::4096]") as pid:
+        grown = read_used_bytes() - read_bystanders_bytes([pid]) - before
+    assert 240 * MIB < grown < 290 * MIB
+
+
+def test_used_memory_does_not_grow_by_what_is_cached_of_a_file(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(bytes(256 * MIB))
+    os.sync()
+    with large.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        before = read_used_bytes() - read_bystanders_bytes([])
+        while file.read(MIB):
+            pass
+        grown = read_used_bytes() - read_bystanders_bytes([]) - before
+    assert abs(grown) < 30 * MIB
