@@ -1,15 +1,16 @@
 """The rows of the tables as text, the same in the terminal, in Markdown and in HTML."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from isobench.journal import CellState
 from isobench.model import Status
 from isobench.reports import units
-from isobench.reports.summary import CellSummary, Isolator, Quota, Summary
+from isobench.reports.summary import CellSummary, Isolator, Quota, Summary, number
 
 EMULATED = "software emulation"
-FLOOR = "floor"
+_RESIDUE = "residue"
+"""The metric of a line that tells what a cell has left behind: no attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def gaps(summary: Summary) -> tuple[Gap, ...]:
         by_isolator.setdefault((cell.isolator, same), []).append(cell)
     alike: dict[tuple[str, CellState, str], list[str]] = {}
     for (isolator, state), cells in by_isolator.items():
-        alike.setdefault((_where(cells), state, _attempts(cells)), []).append(isolator)
+        alike.setdefault((_where(summary, cells), state, _attempts(cells)), []).append(isolator)
     return tuple(
         Gap(
             isolators=tuple(isolators),
@@ -129,13 +130,17 @@ def gaps(summary: Summary) -> tuple[Gap, ...]:
     )
 
 
-def _where(cells: list[CellSummary]) -> str:
-    limits = [cell.samples[0].params.get("cpus") for cell in cells]
-    named = f" ({', '.join(f'{limit} CPUs' for limit in limits)})" if None not in limits else ""
-    return ", ".join(dict.fromkeys(cell.benchmark for cell in cells)) + named
+def _where(summary: Summary, cells: Sequence[CellSummary]) -> str:
+    """The benchmarks, with the limits it is about where others of the same benchmark ended otherwise."""
+    isolator, benchmarks = cells[0].isolator, dict.fromkeys(cell.benchmark for cell in cells)
+    siblings = [c for c in summary.cells if c.isolator == isolator and c.benchmark in benchmarks]
+    limits = sorted(limit for cell in cells if (limit := number(cell.samples[0].params.get("cpus"))))
+    some = len(siblings) > len(cells) and limits
+    named = f" ({', '.join(units.cpus(limit) for limit in limits)} CPUs)" if some else ""
+    return ", ".join(benchmarks) + named
 
 
-def _attempts(cells: list[CellSummary]) -> str:
-    ok = sum(cell.state.ok for cell in cells)
-    lost = sum(cell.state.not_ok for cell in cells)
-    return f"{lost} of {ok + lost} attempts" if ok else ""
+def _attempts(cells: Sequence[CellSummary]) -> str:
+    samples = [sample for cell in cells for sample in cell.samples if sample.metric != _RESIDUE]
+    lost = [sample for sample in samples if sample.status is not Status.OK]
+    return f"{len(lost)} of {len(samples)} attempts" if 0 < len(lost) < len(samples) else ""

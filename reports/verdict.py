@@ -1,12 +1,15 @@
 """What a run says, in words, and what stands against believing it. Every sentence is computed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from isobench.model import Status
 from isobench.reports import units
 from isobench.reports.stats import ratio_of_medians
-from isobench.reports.summary import Isolator, Memory, Startup, Summary
+from isobench.reports.summary import Isolator, Memory, Startup, Summary, number
+
+_BUSY = 0.5
+"""Load for each CPU from which on a host counts as busy: half of its time goes elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
         yield _interrupted(summary)
     if emulated := [i for i in summary.isolators if i.emulated and i.measured]:
         yield _emulated(emulated)
+    yield from _noise(summary)
     if broken := [c for c in summary.not_ok if c.state.status in {Status.FAILED, Status.TIMEOUT}]:
         yield Caution(
             f"{len(broken)} of {len(summary.cells)} cells failed or timed out",
@@ -191,6 +195,33 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
         )
 
 
+def _noise(summary: Summary) -> Iterator[Caution]:
+    load, cpus = (_host_number(summary, *path) for path in (("load", "1min"), ("cpu", "usable")))
+    if load and cpus and load / cpus >= _BUSY:
+        yield Caution(
+            "The host was busy",
+            f"Its load was {load:.1f} on {cpus:g} CPUs when the run began. Other processes took CPU time, "
+            "caches and locks from the measured ones: times are too long and limits look too strict.",
+            remedy="ps -eo pcpu,pid,args --sort=-pcpu",
+        )
+    if faster := [found.isolator for found in summary.startups if _below_floor(found)]:
+        yield Caution(
+            f"{names(faster)}: started faster than the floor",
+            "More work cannot take less time. The host changed while it was measured, by more than intervals "
+            "can know of, or the path of the floor holds something that the other does not.",
+        )
+
+
+def _below_floor(startup: Startup) -> bool:
+    ratio = startup.to_bare
+    return ratio is not None and ratio.interval is not None and ratio.interval.high < 1
+
+
+def _host_number(summary: Summary, group: str, key: str) -> float | None:
+    found = summary.record.host.get(group)
+    return number(found.get(key)) if isinstance(found, Mapping) else None
+
+
 def _interrupted(summary: Summary) -> Caution:
     killed = summary.record.status == "running"
     return Caution(
@@ -206,5 +237,5 @@ def _emulated(isolators: Sequence[Isolator]) -> Caution:
         f"{names([i.name for i in isolators])}: software emulation (TCG)",
         "The guest's processor was imitated by software. These figures are no measure of a virtual machine "
         "with hardware support, which starts and computes many times faster. "
-        + " ".join(f"Why not KVM: {reason}." for reason in sorted(reasons)),
+        + " ".join(f"The probe said: {reason.rstrip('.')}." for reason in sorted(reasons)),
     )
