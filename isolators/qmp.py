@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ExecInterruptedError, QMPClient, QMPError
 
 from isobench.errors import ToolError
 
@@ -37,7 +37,8 @@ def quit_machine(socket: Path) -> None:
 
     async def ask() -> None:
         async with _monitor(socket) as client:
-            await client.execute("quit")
+            with suppress(ExecInterruptedError):  # it may be gone before it has answered
+                await client.execute("quit")
 
     asyncio.run(ask())
 
@@ -51,6 +52,8 @@ async def _monitor(socket: Path) -> AsyncIterator[QMPClient]:
             try:
                 yield client
             finally:
-                await client.disconnect()
+                # Raises what ended the connection, and the end of QEMU is what `quit` is for.
+                with suppress(EOFError, ConnectionError):
+                    await client.disconnect()
     except (QMPError, OSError, EOFError) as error:  # TimeoutError is an OSError
         raise ToolError(f"the QEMU monitor {socket}: {type(error).__name__} {error}") from error
