@@ -16,7 +16,7 @@ def check(isolator: Isolator[Any], site: Site) -> Readiness:
     if not readiness.usable:
         return readiness
     with isolator.prepare(site, (AGENT_INSIDE, "ready")) as launch:
-        event = next(batch(site.agent, launch, 1, timeout_s=_TIMEOUT_S))
+        (event,) = batch(site.agent, launch, 1, timeout_s=_TIMEOUT_S)
     if event.status is Status.OK:
         return readiness
     return unavailable(

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self, cast
@@ -37,10 +37,10 @@ ENVIRONMENT: Mapping[str, str] = {
 """The whole environment of the agent and of every tool it starts: the same on every host and in every run."""
 
 
-def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Iterator[Event]:
+def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Generator[Event, None, None]:
     """Start ``count`` instances one after another, each run to its end; yields an ``attempt`` each.
 
-    ``timeout_s`` bounds each start from invoke to exit. Closing the iterator early, or an interrupt while
+    ``timeout_s`` bounds each start from invoke to exit. Closing the generator early, or an interrupt while
     it waits, ends the instance in hand and cleans up.
 
     Raises :class:`isobench.errors.StarterError` when the agent dies or says something unknown.
