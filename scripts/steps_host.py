@@ -14,7 +14,7 @@ from isobench.state import state_dir
 
 TOOLS = {
     "runc": "runc",
-    "lxc-execute": "lxc",
+    "lxc-start": "lxc",
     "qemu-system-x86_64": "qemu-system-x86",
     "musl-gcc": "musl-tools",
     "gcc": "gcc",

@@ -27,9 +27,9 @@ class VenvPackage(Step):
 
     def do(self) -> None:
         why = "python3-venv could not be installed"
-        run(["apt-get", "--quiet", "update"], why_not=why, remedy=self.remedy)
-        install = ["apt-get", "--quiet", "--yes", "install", "--no-install-recommends", "python3-venv"]
-        run(install, why_not=why, remedy=self.remedy)
+        apt = ["apt-get", "-qq", "--option", "Dpkg::Use-Pty=0"]
+        run([*apt, "update"], why_not=why, remedy=self.remedy)
+        run([*apt, "install", "--no-install-recommends", "python3-venv"], why_not=why, remedy=self.remedy)
 
 
 class Venv(Step):

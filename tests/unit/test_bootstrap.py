@@ -111,7 +111,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, *commands: str) -> None:
 
 
 def test_packages_of_missing_commands_are_announced_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "runc", "lxc-execute")
+    hide(monkeypatch, "runc", "lxc-start")
     monkeypatch.setattr("steps_host.os.geteuid", lambda: 0)
     assert "install the Debian packages lxc runc " in str(steps_host.HostPackages().plan())
 
