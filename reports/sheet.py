@@ -81,7 +81,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if key.endswith("_bytes") and isinstance(value, int | float):
             yield _words(key.removesuffix("_bytes")), units.nbytes(value)
         else:
-            yield _words(key), _scalar(value)
+            yield _words(key), f"{value:.4g}" if isinstance(value, float) else _scalar(value)
 
 
 def _scalar(value: object) -> str:
