@@ -58,12 +58,20 @@ def fingerprint(root: Path = Path("/")) -> Fingerprint:
 
 
 def tool_record(path_or_name: str | Path) -> Facts:
-    """Which file that program is, the version it names, and its SHA-256; all None when it is absent."""
-    found = find_tool(path_or_name)
+    """Which file that program is, the version it names, and its SHA-256; all None when it is absent.
+
+    A file that is no program (the kernel of a VM guest) has no version.
+    """
+    found = find_tool(path_or_name) or _file(path_or_name)
     if found is None:
         return {"path": None, "version": None, "sha256": None}
     digest = hashlib.sha256(found.read_bytes()).hexdigest()
     return {"path": str(found), "version": _version(found), "sha256": digest}
+
+
+def _file(path_or_name: str | Path) -> Path | None:
+    path = Path(path_or_name)
+    return path if path.is_absolute() and path.is_file() and os.access(path, os.R_OK) else None
 
 
 def boot_hash(boot_id: str) -> str | None:

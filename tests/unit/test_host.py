@@ -110,6 +110,14 @@ def test_version_of_a_tool_that_hangs_is_none(tmp_path: Path, monkeypatch: pytes
     assert host.tool_record(tool)["version"] is None
 
 
+def test_file_that_is_no_program_is_recorded_without_a_version(tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinuz"
+    kernel.write_bytes(b"a kernel")
+    kernel.chmod(0o644)
+    digest = hashlib.sha256(b"a kernel").hexdigest()
+    assert host.tool_record(kernel) == {"path": str(kernel), "version": None, "sha256": digest}
+
+
 def test_record_of_a_tool_that_is_absent_is_empty() -> None:
     assert host.tool_record("isobench-no-such-tool") == {"path": None, "version": None, "sha256": None}
 
