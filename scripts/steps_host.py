@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from build_agent import AGENT_DIR, BINARY, has_musl_gcc
 from steps import PYTHON, ROOT, VENV, Stamp, Step, StepError, pip_install, run
@@ -12,14 +13,15 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from isobench.state import state_dir
 
-TOOLS = {
+SHOWN_BY = {
     "runc": "runc",
     "lxc-start": "lxc",
     "qemu-system-x86_64": "qemu-system-x86",
     "musl-gcc": "musl-tools",
     "gcc": "gcc",
+    "/usr/include/stdio.h": "libc6-dev",
 }
-"""Command → Debian package: the packages of the role's ``isobench_host_packages``, looked for quickly."""
+"""Command or file → the Debian package it shows to be there; the role's ``isobench_host_packages``."""
 
 
 def can_install() -> bool:
@@ -28,10 +30,16 @@ def can_install() -> bool:
 
 
 def missing_packages() -> str:
-    """Packages whose command is not there, separated by spaces."""
+    """Packages that are not there, separated by spaces; found by their files, for dpkg takes longer."""
+    return " ".join(sorted({package for thing, package in SHOWN_BY.items() if not _is_there(thing)}))
+
+
+def _is_there(thing: str) -> bool:
+    if thing.startswith("/"):
+        return Path(thing).exists()
     # Debian keeps runc in /usr/sbin, which is not on an ordinary user's PATH.
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    return " ".join(sorted({pkg for tool, pkg in TOOLS.items() if shutil.which(tool, path=path) is None}))
+    return shutil.which(thing, path=path) is not None
 
 
 def play(tag: str, *, why_not: str, remedy: str) -> None:

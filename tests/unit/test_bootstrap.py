@@ -108,12 +108,13 @@ def hide(monkeypatch: pytest.MonkeyPatch, *commands: str) -> None:
         return None if command in commands else f"/usr/bin/{command}"
 
     monkeypatch.setattr("steps_host.shutil.which", which)
+    monkeypatch.setattr("steps_host.Path.exists", lambda path: path.name not in commands)
 
 
 def test_packages_of_missing_commands_are_announced_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "runc", "lxc-start")
+    hide(monkeypatch, "runc", "lxc-start", "stdio.h")
     monkeypatch.setattr("steps_host.os.geteuid", lambda: 0)
-    assert "install the Debian packages lxc runc " in str(steps_host.HostPackages().plan())
+    assert "install the Debian packages libc6-dev lxc runc " in str(steps_host.HostPackages().plan())
 
 
 @pytest.mark.parametrize(("uid", "gone"), [(1000, ()), (0, ("apt-get",))], ids=["no root", "no apt"])
@@ -129,7 +130,7 @@ def test_packages_that_cannot_be_installed_come_with_the_command_for_root(
 
 def test_guest_kernel_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
-    hide(monkeypatch)
+    monkeypatch.setattr("steps_host.shutil.which", lambda name: f"/usr/bin/{name}")
     assert str(tmp_path / "kernel" / "vmlinuz") in str(steps_host.GuestKernel().plan())
     (tmp_path / "kernel").mkdir()
     (tmp_path / "kernel" / "vmlinuz").touch()
@@ -138,7 +139,7 @@ def test_guest_kernel_is_fetched_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_guest_kernel_without_apt_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
-    hide(monkeypatch, "apt-get")
+    hide(monkeypatch, "apt-get", "vmlinuz")
     with pytest.raises(StepError, match="no apt-get"):
         steps_host.GuestKernel().plan()
 
@@ -156,8 +157,8 @@ def test_python_without_ensurepip_names_the_debian_package(
 
 def test_packages_looked_for_are_those_of_the_role() -> None:
     defaults = (ROLE / "defaults" / "main.yml").read_text()
-    listed = re.findall(r"^  - (\S+)$", defaults, re.MULTILINE)
-    assert sorted(listed) == sorted(set(steps_host.TOOLS.values()))
+    listed = re.findall(r"^  - (\S+)", defaults, re.MULTILINE)
+    assert sorted(listed) == sorted(set(steps_host.SHOWN_BY.values()))
 
 
 def test_every_variable_of_the_role_is_documented_in_its_argument_specs() -> None:
