@@ -104,7 +104,7 @@ def test_grid_has_a_word_for_every_isolator_and_benchmark(capsys: pytest.Capture
 
 def test_reason_is_said_once_for_all_it_holds_for_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     said = page(capsys)
-    assert "  absent, also-absent: the program fake is not installed\n    → apt-get install fake\n" in said
+    assert "  absent, also-absent: the program fake is not installed\n    mend: apt-get install fake\n" in said
     assert "  fake with limitless: the script says that it cannot limit CPU\n" in said
 
 
@@ -114,7 +114,7 @@ def test_usable_isolator_with_a_reservation_says_it(capsys: pytest.CaptureFixtur
 
 def test_only_knobs_that_disturb_are_shown_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
     said = page(capsys)
-    assert "  swap: 1 in use, better none; memory is pushed out\n    → swapoff -a\n" in said
+    assert "  swap: 1 in use, better none; memory is pushed out\n    mend: swapoff -a\n" in said
     assert "KSM" not in said
     assert "turbo" not in said
 

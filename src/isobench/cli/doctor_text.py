@@ -99,4 +99,6 @@ def _show_knobs(health: Health, console: Console) -> None:
 def _show_command(console: Console, command: str | None) -> None:
     """On a line of its own and never folded: it is there to be copied."""
     if command:
-        console.print(Text("    → ", style="dim") + Text(printable(command), style="cyan"), soft_wrap=True)
+        console.print(
+            Text("    mend: ", style="dim") + Text(printable(command), style="cyan"), soft_wrap=True
+        )
