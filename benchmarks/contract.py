@@ -59,9 +59,7 @@ class Benchmark(ABC, Generic[ParamsT]):
         """The cells of one isolator. A cell's ``blocks`` may be fewer than the run's, never more."""
 
     @abstractmethod
-    def measure(
-        self, cell: Cell, isolator: Isolator[Any], context: Context[ParamsT]
-    ) -> Iterator[Reading]:
+    def measure(self, cell: Cell, isolator: Isolator[Any], context: Context[ParamsT]) -> Iterator[Reading]:
         """Measure one cell in one block; yields each attempt as soon as it is over."""
 
     @abstractmethod
