@@ -54,7 +54,6 @@ def _cells(samples: Iterable[Sample]) -> list[CellSummary]:
             benchmark=lines[0].benchmark,
             state=states[name],
             samples=tuple(lines),
-            values=_distribution(sample.value for sample in lines if counts(sample)),
         )
         for name, lines in by_cell.items()
     ]
@@ -97,7 +96,7 @@ def _startup(cell: CellSummary, floor: CellSummary | None) -> Startup:
         to_bare=_to_bare(cell, seconds, floor),
         phases={
             phase: found
-            for phase in PHASES
+            for phase in PHASES[1:]
             if (found := _distribution(sample.phases.get(phase) for sample in samples))
         },
     )

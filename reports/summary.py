@@ -21,8 +21,6 @@ class CellSummary:
     benchmark: str
     state: CellState
     samples: tuple[Sample, ...]
-    values: Distribution | None
-    """Of the attempts that count; None when none does."""
 
     @property
     def ok(self) -> bool:
@@ -42,7 +40,7 @@ class Startup:
     to_bare: Estimate | None
     """How many times the bare row's median this is; None without a bare row."""
     phases: Mapping[str, Distribution]
-    """Since invoke, by phase, in their usual order; only those that were told apart."""
+    """Since invoke, by phase, in their usual order; those told apart, without invoke itself."""
 
     @property
     def exit(self) -> Distribution | None:
@@ -154,9 +152,9 @@ class Summary:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Those that any isolator tells apart, in their usual order; without ``invoke``, the zero."""
+        """Those that any isolator tells apart, in their usual order."""
         told = {phase for found in self.startups for phase in found.phases}
-        return tuple(phase for phase in PHASES[1:] if phase in told)
+        return tuple(phase for phase in PHASES if phase in told)
 
     @property
     def memories(self) -> tuple[Memory, ...]:

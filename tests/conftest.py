@@ -275,12 +275,12 @@ def _sample(  # noqa: PLR0917 - as the fields of a sample
 
 
 @pytest.fixture
-def run_folder(tmp_path: Path) -> Path:
+def run_folder(made_run: SyntheticRun, tmp_path: Path) -> Path:
     """The result folder of a whole synthetic run."""
-    return synthetic_run().write(tmp_path / "run")
+    return made_run.write(tmp_path / "run")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made_run() -> SyntheticRun:
     """A synthetic run that is not written yet, to be changed by the test."""
     return synthetic_run()

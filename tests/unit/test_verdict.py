@@ -1,0 +1,177 @@
+"""What a run says in words, and what stands against believing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from isobench.model import Sample, Status
+from isobench.reports import rows
+from isobench.reports.load import summarize
+from isobench.reports.summary import Summary
+from isobench.reports.verdict import Caution, Finding, cautions, findings, names
+
+if TYPE_CHECKING:
+    from tests.conftest import SyntheticRun
+
+
+@pytest.fixture(scope="module")
+def summary(made_run: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return summarize(made_run.write(tmp_path_factory.mktemp("whole") / "run"))
+
+
+@pytest.fixture
+def changed(made_run: SyntheticRun, tmp_path: Path) -> Callable[..., Summary]:
+    """The summary of a run with another host, status, or samples."""
+
+    def make(
+        host: dict[str, Any] | None = None,
+        status: Literal["running", "interrupted", "finished"] = "finished",
+        each: Callable[[Sample], Sample] = lambda line: line,
+    ) -> Summary:
+        found = {**made_run.record.host, **(host or {})}
+        record = replace(made_run.record, host=found, status=status)
+        return summarize(
+            replace(made_run, record=record, samples=tuple(map(each, made_run.samples))).write(tmp_path / "x")
+        )
+
+    return make
+
+
+def finding(summary: Summary, question: str) -> Finding:
+    return next(found for found in findings(summary) if found.question == question)
+
+
+def caution(summary: Summary, words: str) -> Caution:
+    return next(found for found in cautions(summary) if words in found.title)
+
+
+def titles(summary: Summary) -> str:
+    return "; ".join(found.title for found in cautions(summary))
+
+
+def test_fastest_start_names_the_first_after_bare_and_how_sure_that_is(summary: Summary) -> None:
+    found = finding(summary, "Fastest start")
+
+    assert found.answer == "chroot"
+    assert "× bare" in found.figure
+    assert found.evidence.startswith("Next is cgroups, 1.")
+
+
+def test_starts_that_cannot_be_told_apart_are_called_so(changed: Callable[..., Summary]) -> None:
+    def alike(line: Sample) -> Sample:
+        if line.isolator == "cgroups" and line.metric == "ready" and line.value:
+            return replace(line, value=line.value * 0.63)
+        return line
+
+    found = finding(changed(each=alike), "Fastest start")
+
+    assert "cannot be told apart" in found.evidence
+
+
+def test_cheapest_memory_and_most_exact_limit_are_named(summary: Summary) -> None:
+    assert finding(summary, "Cheapest in memory").answer == "runc"
+
+    limit = finding(summary, "Most exact CPU limit")
+    assert limit.answer == "cgroups"
+    assert "0.1 to 1.5 CPUs" in limit.evidence
+    assert limit.evidence.index("lxc") < limit.evidence.index("runc") < limit.evidence.index("qemu-tcg")
+
+
+def test_virtual_machine_is_compared_with_the_slowest_start_on_the_hosts_kernel(summary: Summary) -> None:
+    found = finding(summary, "Virtual machine against shared kernel")
+
+    assert found.figure == "the start of qemu-tcg against runc"
+    assert "software emulation" in found.evidence.lower()
+
+
+def test_emulation_is_cautioned_loudly_with_what_the_probe_said(summary: Summary) -> None:
+    found = caution(summary, "software emulation")
+
+    assert found.loud
+    assert "qemu-tcg" in found.title
+    assert "/dev/kvm is there" in found.text
+
+
+@pytest.mark.parametrize(("status", "title"), [("interrupted", "was interrupted"), ("running", "was killed")])
+def test_run_that_did_not_finish_is_cautioned_with_how_to_resume(
+    changed: Callable[..., Summary], status: str, title: str
+) -> None:
+    summary = changed(status=status)
+
+    found = caution(summary, title)
+    assert found.loud
+    assert found.remedy == f"isobench resume {summary.folder}"
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.4, False), (1.0, True)])
+def test_busy_host_is_cautioned_by_its_load_for_each_cpu(
+    changed: Callable[..., Summary],
+    load: float,
+    said: bool,  # noqa: FBT001
+) -> None:
+    summary = changed(host={"load": {"1min": load}})
+
+    assert ("host was busy" in titles(summary)) is said
+
+
+def test_start_faster_than_the_floor_is_cautioned(changed: Callable[..., Summary]) -> None:
+    def halved(line: Sample) -> Sample:
+        return replace(line, value=line.value / 2) if line.isolator == "chroot" and line.value else line
+
+    assert "chroot: started faster than the floor" in titles(changed(each=halved))
+
+
+def test_quiet_bare_metal_host_with_whole_run_is_not_cautioned(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    record = replace(made_run.record, host={**made_run.record.host, "virtual_machine": "none"})
+    run = replace(made_run, record=record).only(
+        lambda line: line.isolator != "qemu-tcg" and line.status is Status.OK
+    )
+
+    assert cautions(summarize(run.write(tmp_path / "run"))) == ()
+
+
+def test_run_without_samples_is_cautioned_and_has_no_findings(made_run: SyntheticRun, tmp_path: Path) -> None:
+    summary = summarize(made_run.only(lambda _: False).write(tmp_path / "run"))
+
+    assert findings(summary) == ()
+    assert caution(summary, "Nothing was measured").remedy == "isobench doctor"
+
+
+def test_torn_journal_is_cautioned(run_folder: Path) -> None:
+    with (run_folder / "samples.jsonl").open("ab") as file:
+        file.write(b'{"v":1,"cell":"sta')
+
+    assert "torn" in caution(summarize(run_folder), "journal is damaged").text
+
+
+def test_gaps_join_isolators_with_one_reason_and_count_attempts(summary: Summary) -> None:
+    gaps = {gap.isolators: gap for gap in rows.gaps(summary)}
+
+    assert gaps["bare", "chroot", "namespaces"].where == "throttling"
+    assert gaps["crun",].where == "startup, memory, throttling"
+    assert gaps["qemu-tcg",].attempts == "1 of 6 attempts"
+
+
+def test_gap_of_some_limits_names_them_and_what_was_left_behind_is_no_attempt(
+    changed: Callable[..., Summary],
+) -> None:
+    def broken(line: Sample) -> Sample:
+        if line.isolator != "runc" or line.params.get("cpus") not in {0.5, 1.5}:
+            return line
+        return replace(line, value=None, status=Status.FAILED, reason="no quota", metric="residue")
+
+    gap = next(gap for gap in rows.gaps(changed(each=broken)) if gap.isolators == ("runc",))
+
+    assert gap.where == "throttling (0.5, 1.5 CPUs)"
+    assert gap.attempts == ""
+
+
+def test_names_are_joined_as_in_a_sentence() -> None:
+    assert [names(("a",)), names(("a", "b")), names(("a", "b", "c"))] == ["a", "a and b", "a, b and c"]
