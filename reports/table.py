@@ -55,7 +55,7 @@ def as_markdown(summary: Summary) -> str:
             for found in summary.isolators
             if found.quotas
         ]
-        parts.append(_markdown_table(("error of a CPU limit", *rows.limit_titles(summary)), limits))
+        parts.append(_markdown_table(("limit error", *rows.limit_titles(summary)), limits))
     parts += [f"**{_escaped(c.title)}.** {_escaped(c.text)}" for c in verdict.cautions(summary) if c.loud]
     return "\n\n".join(parts) + "\n"
 
@@ -76,7 +76,7 @@ def _overview(summary: Summary, width: int) -> Table:
 
 
 def _limits(summary: Summary) -> Table:
-    table = _table("error of a CPU limit", *rows.limit_titles(summary))
+    table = _table("limit error", *rows.limit_titles(summary))
     for isolator in summary.isolators:
         if isolator.quotas:
             errors = (rows.error(isolator, limit) for limit in summary.limits)

@@ -1,0 +1,296 @@
+"""The HTML report as a text; tests/web opens it in a browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from isobench.errors import OutputError, ResultsError, UsageError
+from isobench.model import Status
+from isobench.reports.html import page, write_report
+from isobench.reports.load import summarize
+from isobench.reports.summary import Summary
+
+if TYPE_CHECKING:
+    from tests.conftest import SyntheticRun
+
+VOID = {"meta", "link", "br", "hr", "img", "path", "use", "rect"}
+
+
+class Reader(HTMLParser):
+    """Collects what tests ask about, and checks that elements are closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+    def values(self, attribute: str) -> list[str]:
+        return [value or "" for _, name, value in self.attributes if name == attribute]
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def words(reader: Reader) -> str:
+    return " ".join(" ".join(reader.text).split())
+
+
+@pytest.fixture(scope="module")
+def summary(made_run: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return summarize(made_run.write(tmp_path_factory.mktemp("whole") / "run"))
+
+
+@pytest.fixture(scope="module")
+def text(summary: Summary) -> str:
+    return page(summary)
+
+
+@pytest.fixture(scope="module")
+def reader(text: str) -> Reader:
+    return read(text)
+
+
+def test_page_says_verdict_host_tools_figures_and_what_was_not_measured(reader: Reader) -> None:
+    said = words(reader)
+
+    for expected in (
+        "What isolation costs on lab-1",
+        "Fastest start chroot",
+        "qemu-tcg: software emulation (TCG)",
+        "212 µs 204 to 223 µs",
+        "just before the clone of `runc create`",
+        "crun is not installed apt-get install crun",
+        "Debian GNU/Linux 12 (bookworm)",
+        "runc version 1.1.5",
+        "The run took 132 s, 84 % of it inside timed sections",
+    ):
+        assert expected in said
+
+
+def test_page_of_one_run_is_the_same_bytes_every_time(summary: Summary, text: str) -> None:
+    assert page(summary) == text
+
+
+def test_page_holds_nothing_to_run_and_nothing_to_fetch(reader: Reader) -> None:
+    assert not {tag for tag, _, _ in reader.attributes} & {"script", "iframe", "object", "img", "form"}
+    assert not [name for _, name, _ in reader.attributes if name.startswith("on") or name == "style"]
+    assert {value for value in reader.values("href") if not value.startswith("#")} == {"data:,"}
+    assert not reader.values("src")
+
+
+def test_policy_allows_the_style_sheet_alone_by_its_hash(text: str, reader: Reader) -> None:
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+
+    policy = next(value for value in reader.values("content") if "default-src" in value)
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert "unsafe" not in policy
+    assert "url(http" not in style[1]
+
+
+def test_identifiers_are_unique_and_every_link_and_figure_part_has_its_target(
+    text: str, reader: Reader
+) -> None:
+    ids = reader.values("id")
+    targets = {value.removeprefix("#") for value in reader.values("href") if value.startswith("#")}
+    targets |= set(re.findall(r"url\(#([^)]+)\)", text))
+
+    assert len(ids) == len(set(ids))
+    assert targets <= set(ids)
+
+
+def test_figures_are_well_formed_named_and_in_colours_of_the_page(text: str) -> None:
+    figures = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
+
+    assert len(figures) == 8
+    for figure in figures:
+        assert ET.fromstring(figure).get("aria-label")  # noqa: S314 - made by us a moment ago
+        assert not re.search(r"#[0-9a-f]{6}\b", figure)
+    rules = re.findall(r"^\.k[0-9a-f]{8} \{(.*)\}$", text, re.MULTILINE)
+    assert rules
+    assert not [rule for rule in rules if "#0000" in rule]
+
+
+def test_every_attempt_of_the_run_stands_in_a_raw_table(summary: Summary, text: str) -> None:
+    raw = text.partition('id="raw"')[2]
+
+    assert raw.count("<tr>") == sum(len(cell.samples) + 1 for cell in summary.cells)
+
+
+def test_software_emulation_is_named_wherever_the_isolator_has_a_row(text: str) -> None:
+    rows = re.findall(r'<th scope="row">\s*qemu-tcg\s*<(.*?)</th>', text, re.DOTALL)
+
+    assert [found for found in rows if "software emulation" in found]
+    assert sum("software emulation" in found for found in rows) == 5
+    for figure in ("startup", "phases", "memory"):
+        assert f'id="{figure}-wide-' in text
+    assert text.count(">software emulation<") >= 8
+
+
+INJECTIONS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style><script>alert(1)</script>",
+    "{{ 7*7 }}{% raw %}",
+    "$\\frac{$^_",
+    "a\x00b\x1b[31mc\u202ed",
+    "]]>--><!--",
+    "名😀",
+)
+
+
+def evil(made_run: SyntheticRun) -> SyntheticRun:
+    """A run in which every string from outside is an attack of its own."""
+    everything = "".join(INJECTIONS)
+    isolators = tuple(
+        replace(
+            found,
+            name=found.name + everything,
+            shown_as=found.shown_as + everything,
+            t0=everything,
+            covers=everything,
+            options={everything: everything},
+            reason=everything,
+            remedy=everything,
+        )
+        for found in made_run.record.isolators
+    )
+    record = replace(
+        made_run.record,
+        run_id=everything,
+        started=everything,
+        isobench_version=everything,
+        matrix={everything: everything},
+        host={**made_run.record.host, "hostname": everything, everything: everything, "cpu": {everything: 1}},
+        tools={everything: replace(made_run.record.tools["runc"], version=everything, path=everything)},
+        isolators=isolators,
+    )
+    samples = tuple(
+        replace(
+            line,
+            cell=line.cell + everything,
+            isolator=line.isolator + everything,
+            benchmark=line.benchmark + everything,
+            reason=line.reason and everything,
+            remedy=line.remedy and everything,
+            detail={**line.detail, everything: everything},
+        )
+        for line in made_run.samples
+    )
+    return replace(made_run, record=record, samples=samples)
+
+
+@pytest.mark.filterwarnings("error")
+def test_injected_strings_are_text_and_nothing_else(made_run: SyntheticRun, tmp_path: Path) -> None:
+    text = page(summarize(evil(made_run).write(tmp_path / "evil")))
+    found = read(text)
+
+    assert "<script" not in text
+    assert not {tag for tag, _, _ in found.attributes} & {"script", "img"}
+    assert not [name for _, name, _ in found.attributes if name.startswith("on")]
+    assert "{{ 7*7 }}{% raw %}" in words(found)
+    assert not re.search(r"[\x00\x1b\u202e]", text)
+
+
+@pytest.mark.parametrize(
+    ("keep", "absent"),
+    [
+        (lambda line: line.benchmark == "startup", ["memory", "throttling"]),
+        (lambda line: line.benchmark == "memory", ["startup", "throttling"]),
+        (lambda line: line.benchmark == "throttling", ["startup", "memory"]),
+        (lambda line: line.isolator == "qemu-tcg", []),
+        (lambda line: line.block == 0 and line.benchmark != "memory", ["memory"]),
+        (lambda line: line.status is not Status.OK, ["startup", "memory", "throttling", "overview"]),
+        (lambda _: False, ["startup", "memory", "throttling", "overview", "gaps"]),
+    ],
+    ids=["startup", "memory", "throttling", "one isolator", "one block", "nothing ok", "empty"],
+)
+def test_page_of_a_part_of_a_run_leaves_out_what_is_not_there(
+    made_run: SyntheticRun, tmp_path: Path, keep: Callable[..., bool], absent: list[str]
+) -> None:
+    found = read(page(summarize(made_run.only(keep).write(tmp_path / "run"))))
+
+    ids = set(found.values("id"))
+    assert not ids & set(absent)
+    assert {"made", "host", "raw"} <= ids
+    assert ("Nothing was measured" in words(found)) is ("overview" in absent)
+
+
+def test_report_of_an_interrupted_run_says_so_and_how_to_go_on(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    run = replace(made_run, record=replace(made_run.record, status="interrupted", finished=None))
+    folder = run.write(tmp_path / "run")
+
+    said = words(read(page(summarize(folder))))
+    assert "The run was interrupted" in said
+    assert f"isobench resume {folder}" in said
+
+
+def test_report_is_written_whole_in_place_of_an_older_one(run_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "report.html"
+    output.parent.mkdir()
+    output.write_text("old")
+
+    write_report([run_folder], output)
+
+    assert output.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [path.name for path in output.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("place", ["missing/report.html", "folder"])
+def test_place_that_cannot_be_written_is_refused_and_left_as_it_was(
+    run_folder: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report([run_folder], tmp_path / place)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "run"]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_number_of_folders_other_than_one_is_refused(run_folder: Path, tmp_path: Path, count: int) -> None:
+    with pytest.raises(UsageError, match=f"found {count}"):
+        write_report([run_folder] * count, tmp_path / "report.html")
+
+
+def test_folder_that_is_no_run_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"run\.json"):
+        write_report([tmp_path], tmp_path / "report.html")
+
+    assert list(tmp_path.iterdir()) == []
