@@ -13,7 +13,7 @@ from isobench.reports.summary import Isolator, Summary
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PANEL_PX = 300
-_LEFT_PX = 62
+_LEFT_PX = 78
 
 
 def shares(summary: Summary, width_px: int) -> Figure:

