@@ -46,7 +46,11 @@ class Runc(Isolator[RuncOptions]):
         self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         with scratch_directory(site.work / self.name) as home:
-            yield self._launch(site, home, command, limits, slots)
+            try:
+                yield self._launch(site, home, command, limits, slots)
+            finally:
+                # Those of a container that runc could not delete, say because it is not there any more.
+                site.cgroups.remove(f"{site.token}-{self.kind}")
 
     def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits, slots: int) -> Launch:
         group = site.tool_group(self.kind)
