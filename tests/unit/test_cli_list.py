@@ -84,7 +84,7 @@ def test_broken_plugin_is_listed_with_its_reason_and_takes_no_other_down(
 
 def complete(parameter: str, incomplete: str, matrix: str | None = None) -> list[str]:
     context = typer.Context(typer.main.get_command(app))
-    context.params["matrix"] = matrix
+    context.args = [] if matrix is None else [matrix]
     return {"isolator": names.isolators, "benchmark": names.benchmarks}[parameter](context, incomplete)
 
 
@@ -117,6 +117,18 @@ def test_matrix_files_and_folders_on_the_way_are_completed(
 
 def test_result_folders_are_completed(run_folder: Path) -> None:
     assert names.result_folders(f"{run_folder.parent}/") == [str(run_folder)]
+
+
+def test_shell_is_answered_with_the_names_of_the_matrix_on_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.toml").write_text('[[isolator]]\nname = "runc-new"\nkind = "runc"\n[[isolator]]\nkind = "bare"\n')
+    monkeypatch.setenv("_ISOBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "isobench run m.toml --isolator r")
+    monkeypatch.setenv("COMP_CWORD", "4")
+    assert main([]) == 0
+    assert capsys.readouterr().out.split() == ["runc-new"]
 
 
 def test_completion_script_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

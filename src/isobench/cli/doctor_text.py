@@ -56,7 +56,7 @@ def _show_lacks(health: Health, console: Console) -> None:
     remarks = _Reasons()
     for part in health.parts:
         if part.reason:
-            unavailable["", part.reason, part.remedy].append(part.name)
+            unavailable["", part.reason, part.remedy].append(f"this host's {part.name}")
     for finding in health.isolators:
         found = finding.readiness
         if not found.usable:

@@ -49,7 +49,8 @@ def result_folders(incomplete: str) -> list[str]:
 
 
 def _matrix(context: typer.Context) -> Matrix | None:
-    given = context.params.get("matrix")
+    # While completing, arguments are not yet told apart: they are the words that are no options.
+    given = next((word for word in context.args if word.endswith(".toml")), None)
     if given is None:
         return None
     from isobench.matrix import read_matrix

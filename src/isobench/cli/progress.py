@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column
 from rich.text import Text
 
 from isobench.cli.output import printable
@@ -26,6 +25,11 @@ Done = frozenset[tuple[str, int]]
 
 _LINE_EVERY_S = 1.0
 """Plain lines about cells that are fine come no faster than this; a log is for reading."""
+
+_BAR_CHARS = 20
+_MARGIN_CHARS = 9
+"""Three gaps between the columns, and room for the ``^C^C`` that a terminal writes at the end of the line:
+were it folded, the bar could not be wiped off."""
 
 _UNITS = {
     "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
@@ -147,18 +151,12 @@ class Bar:
         self._turn = 0
         self._turns = 0
         self._progress = Progress(
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=_BAR_CHARS),
             TextColumn("{task.fields[place]}"),
             TextColumn("{task.fields[left]}"),
-            TextColumn(
-                "{task.description}",
-                style="bold",
-                # What is left of the line, and never more than the line.
-                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-            ),
+            TextColumn("{task.description}", style="bold"),
             console=console,
             auto_refresh=False,
-            expand=True,
             transient=True,
         )
         self._task = self._progress.add_task("trying every isolator once", total=None, place="", left="")
@@ -175,14 +173,17 @@ class Bar:
         self._turn += 1
         passed = self._now() - self._begun
         # By time, not by cells: a cell of a virtual machine takes a hundred times as long as the bare one.
+        place = f"{self._turn}/{self._turns}"
+        left = f"{duration(left_s)} left"
+        room = max(1, self._console.width - _BAR_CHARS - len(place) - len(left) - _MARGIN_CHARS)
         with suppress(OSError):
             self._progress.update(
                 self._task,
-                description=cell.id,
+                description=cell.id if len(cell.id) <= room else f"{cell.id[: room - 1]}…",
                 completed=passed,
                 total=max(passed + left_s, 0.001),
-                place=f"{self._turn}/{self._turns}",
-                left=f"{duration(left_s)} left",
+                place=place,
+                left=left,
             )
             self._progress.refresh()
 

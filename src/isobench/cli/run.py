@@ -121,7 +121,7 @@ def _before_anything() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        output.note("interrupted before anything was measured")
+        output.note("interrupted before anything could be measured")
         raise
 
 
