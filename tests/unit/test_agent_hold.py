@@ -157,7 +157,7 @@ def test_instance_that_heeds_nothing_is_killed_at_the_end_which_is_no_failure(ag
 
 
 def test_supervisor_whose_workload_was_killed_has_time_to_clean_up(agent: Path, tmp_path: Path) -> None:
-    script = f"echo x; sleep 60 & wait; touch {tmp_path}/cleaned"
+    script = f"sleep 60 & echo x; wait; touch {tmp_path}/cleaned"
     with hold(agent, "--grace-ms", "0", *sh(script)) as held:
         assert held.start().status is Status.OK
         held.end()
