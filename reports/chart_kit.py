@@ -70,12 +70,15 @@ class Canvas:
         return 16 + _LETTER_PX * max(lengths, default=0)
 
     def label(self, isolator: Isolator) -> str:
-        """The isolator's name, shortened where there is no room for all of it."""
+        """The isolator's name for its row."""
+        emulated = "emulated" if self.narrow else rows.EMULATED
+        return f"{self.short(isolator)}\n{emulated}" if isolator.emulated else self.short(isolator)
+
+    def short(self, isolator: Isolator) -> str:
+        """The isolator's name; where there is no room for all of it, its two ends, which tell names apart."""
         most = _LETTERS_NARROW if self.narrow else _LETTERS
         name = units.plain(isolator.name)
-        short = name if len(name) <= most else f"{name[: most - 1]}…"
-        emulated = "emulated" if self.narrow else rows.EMULATED
-        return f"{short}\n{emulated}" if isolator.emulated else short
+        return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
 
 
 def name_rows(axes: Axes, canvas: Canvas, isolators: Sequence[Isolator]) -> None:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from isobench.reports import svg, units
+from isobench.reports import svg
 from isobench.reports.chart_kit import SMALL, Canvas, Look, is_narrow
 from isobench.reports.rows import limit_titles, quota
 from isobench.reports.summary import Isolator, Summary
@@ -19,12 +19,12 @@ _LEFT_PX = 78
 def shares(summary: Summary, width_px: int) -> Figure:
     """Both panels, side by side where there is room."""
     shown = [isolator for isolator in summary.isolators if isolator.quotas]
-    columns = 2 if is_narrow(width_px) else 6
+    columns = 2 if is_narrow(width_px) else 5
     top = 14 + 22 * -(-(len(shown) + 1) // columns)
     canvas = Canvas(width_px, top + (2 if is_narrow(width_px) else 1) * _PANEL_PX)
     figure = canvas.figure()
     first, second = _panels(figure, canvas, top)
-    _achieved(first, shown)
+    _achieved(first, canvas, shown)
     _errors(second, summary, shown)
     handles, labels = first.get_legend_handles_labels()
     figure.legend(
@@ -47,13 +47,13 @@ def _panels(figure: Figure, canvas: Canvas, top: int) -> tuple[Axes, Axes]:
     )
 
 
-def _achieved(axes: Axes, isolators: Sequence[Isolator]) -> None:
+def _achieved(axes: Axes, canvas: Canvas, isolators: Sequence[Isolator]) -> None:
     greatest = max(found.asked_cpus for isolator in isolators for found in isolator.quotas)
     axes.plot([0, greatest], [0, greatest], color=svg.MUTED, linestyle="--", linewidth=1.5, label="as asked")
     for number, isolator in enumerate(isolators):
         asked = [found.asked_cpus for found in isolator.quotas]
         got = [found.host_cpus.median.value for found in isolator.quotas]
-        axes.plot(asked, got, label=units.plain(isolator.name), **_mark(number))
+        axes.plot(asked, got, label=canvas.short(isolator), **_mark(number))
     axes.set_xlabel("CPUs asked for", fontsize=SMALL)
     axes.set_ylabel("CPUs achieved", fontsize=SMALL)
     for axis in (axes.xaxis, axes.yaxis):
@@ -92,10 +92,13 @@ def _colour(number: int) -> str:
 
 
 def _mark(number: int) -> Look:
+    # From the ninth isolator on the same shapes come hollow.
+    hollow = number >= len(_MARKERS)
     return {
         "linestyle": "none",
         "marker": _MARKERS[number % len(_MARKERS)],
         "markersize": 7.5,
-        "markeredgewidth": 0.0,
+        "markeredgewidth": 1.5 if hollow else 0.0,
+        "fillstyle": "none" if hollow else "full",
         "color": _colour(number),
     }
