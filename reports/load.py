@@ -31,7 +31,7 @@ def summarize(folder: Path) -> Summary:
         folder=folder,
         record=run.record,
         isolators=isolators,
-        cells=tuple(sorted(cells, key=lambda cell: order[cell.isolator])),
+        cells=tuple(sorted(cells, key=lambda cell: (order[cell.isolator], cell.id))),
         warnings=run.warnings,
         limits=tuple(sorted({(q.asked_cpus, q.period_us) for found in isolators for q in found.quotas})),
     )

@@ -65,9 +65,9 @@ def _row(sample: Sample, phases: Sequence[str], details: Sequence[str], *, words
     yield str(sample.order)
     yield str(sample.block)
     yield str(sample.status)
-    yield _scalar(sample.value)
+    yield _seconds(sample.value) if sample.unit == "second" else _scalar(sample.value)
     for phase in phases:
-        yield _scalar(sample.phases.get(phase))
+        yield _seconds(sample.phases.get(phase))
     for key in details:
         yield _scalar(sample.detail.get(key))
     if words:
@@ -82,6 +82,11 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield _words(key.removesuffix("_bytes")), units.nbytes(value)
         else:
             yield _words(key), f"{value:.4g}" if isinstance(value, float) else _scalar(value)
+
+
+def _seconds(value: float | None) -> str:
+    """To the nanosecond, which is what the clock gives."""
+    return units.NONE if value is None else f"{value:.9f}"
 
 
 def _scalar(value: object) -> str:

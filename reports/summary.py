@@ -130,7 +130,7 @@ class Summary:
     isolators: tuple[Isolator, ...]
     """Bare first, then by the median start, then those without one."""
     cells: tuple[CellSummary, ...]
-    """All of them, in the order of the isolators."""
+    """All of them, in the order of the isolators, then by id."""
     warnings: tuple[str, ...] = ()
     limits: tuple[tuple[float, int], ...] = field(default=())
     """Every (CPUs, period in µs) that was asked for, ascending."""

@@ -155,7 +155,7 @@ def test_gaps_join_isolators_with_one_reason_and_count_attempts(summary: Summary
     gaps = {gap.isolators: gap for gap in rows.gaps(summary)}
 
     assert gaps["bare", "chroot", "namespaces"].where == "throttling"
-    assert gaps["crun",].where == "startup, memory, throttling"
+    assert gaps["crun",].where == "memory, startup, throttling"
     assert gaps["qemu-tcg",].attempts == "1 of 6 attempts"
 
 
