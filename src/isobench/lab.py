@@ -11,7 +11,7 @@ from isobench.isolators import readiness, residue
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.site import open_site
 from isobench.model import Readiness
-from isobench.state import state_dir
+from isobench.state import lock_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def this_host() -> Lab:
         strays=residue.strays,
         host=_fingerprint,
         tool=tool_record,
-        lock=state_dir() / "lock",
+        lock=lock_path(),
     )
 
 

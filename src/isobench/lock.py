@@ -1,7 +1,9 @@
 """One run at a time on a host: two would measure each other.
 
-The lock is an flock(2) on ``<state>/lock``, so it ends with its process however that ends; the text in the
-file only tells others who holds it, and text of a dead holder means nothing.
+The lock is an flock(2) on one file for all users of the host, so it ends with its process however that
+ends; the text in the file only tells others who holds it, and text of a dead holder means nothing. The file
+may lie in a directory in which everybody can make files: it is never followed as a link, and all that is
+ever read of it is this text.
 """
 
 import fcntl
@@ -15,6 +17,8 @@ from pathlib import Path
 
 from isobench.errors import LockedError, OutputError
 from isobench.journal_writer import now_utc
+
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextmanager
@@ -39,7 +43,13 @@ def host_lock(path: Path) -> Iterator[None]:
 def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            # First without O_CREAT: with it, fs.protected_regular forbids even root another user's file.
+            return os.open(path, _FLAGS)
+        except FileNotFoundError:
+            fd = os.open(path, _FLAGS | os.O_CREAT, 0o666)
+            os.fchmod(fd, 0o666)  # not subject to the umask: the next run may be another user's
+            return fd
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -56,7 +66,7 @@ def _write_holder(path: Path, fd: int) -> None:
 def _unwritable(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{path}: the lock of this host cannot be written: {error.strerror}",
-        remedy="name a folder of your own for it: export ISOBENCH_STATE=DIR",
+        remedy=f"make it writable, as root: chmod 666 {path}",
     )
 
 

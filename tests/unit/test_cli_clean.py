@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from isobench.cli import main
-from isobench.cli.live import live_tokens
 from isobench.isolators import removal, residue
 from isobench.isolators.residue import Residue
 from isobench.isolators.tokens import new_token
 from isobench.lock import host_lock
+from isobench.state import lock_path
 
 # The whole search is tried in tests of its own; here it finds only what the test has made.
 
@@ -75,35 +75,9 @@ def test_json_has_every_thing_and_its_error(left: Residue, capsys: pytest.Captur
 
 @pytest.mark.parametrize("arguments", [["clean"], ["clean", "--dry-run"]])
 def test_clean_refuses_while_a_run_is_going_on(
-    arguments: list[str], state: Path, left: Residue, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], left: Residue, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with host_lock(state / "lock"):
+    with host_lock(lock_path()):
         assert main(arguments) == 3
     assert f"another run is using this host: process {os.getpid()}" in capsys.readouterr().err
     assert Path(left.what).exists()
-
-
-def test_run_with_its_state_elsewhere_is_left_alone(
-    tmp_path: Path, left: Residue, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert left.token
-    elsewhere = tmp_path / "elsewhere"
-    (elsewhere / "run" / left.token).mkdir(parents=True)
-    with host_lock(elsewhere / "lock"):
-        assert main(["clean"]) == 0
-    said = capsys.readouterr()
-    assert said.err == f"left alone: {left.token}, a run that is going on\n"
-    assert Path(left.what).exists()
-
-
-def test_live_runs_are_those_whose_lock_is_open(tmp_path: Path) -> None:
-    token = new_token()
-    (tmp_path / "run" / token).mkdir(parents=True)
-    (tmp_path / "run" / "notes").mkdir()
-    lock, own = tmp_path / "lock", tmp_path / "own" / "lock"
-    assert token not in live_tokens(own)
-    with host_lock(lock):
-        assert token in live_tokens(own)
-        assert token not in live_tokens(lock)
-        assert "notes" not in live_tokens(own)
-    assert token not in live_tokens(own)

@@ -16,6 +16,7 @@ from isobench.isolators.contract import Isolator, Site
 from isobench.knobs import Knob
 from isobench.lock import host_lock
 from isobench.model import Readiness
+from isobench.state import lock_path
 
 MATRIX = """
 [run]
@@ -181,7 +182,7 @@ def test_isolator_that_is_not_in_the_matrix_is_refused(capsys: pytest.CaptureFix
     assert 'did you mean "fine"?' in capsys.readouterr().err
 
 
-def test_doctor_refuses_while_a_run_is_going_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with host_lock(tmp_path / "state" / "lock"):
+def test_doctor_refuses_while_a_run_is_going_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with host_lock(lock_path()):
         assert main(["doctor", "m.toml"]) == 3
     assert "another run is using this host" in capsys.readouterr().err

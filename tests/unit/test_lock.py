@@ -10,11 +10,13 @@ import pytest
 
 from isobench.errors import LockedError, OutputError
 from isobench.lock import host_lock
+from isobench.state import lock_path
 
 HOLD = """
 import sys
 from pathlib import Path
 from isobench.lock import host_lock
+from isobench.state import lock_path
 sys.argv[0] = "isobench"
 with host_lock(Path(sys.argv[1])):
     print("held", flush=True)
@@ -80,4 +82,28 @@ def test_place_that_cannot_be_written_is_named_with_remedy() -> None:
     ):
         pass
 
-    assert "ISOBENCH_STATE" in str(error.value.remedy)
+    assert error.value.remedy == "make it writable, as root: chmod 666 /proc/isobench/lock"
+
+
+def test_lock_of_another_user_is_opened_and_writable_for_the_next(tmp_path: Path) -> None:
+    with host_lock(tmp_path / "lock"):
+        pass
+
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666
+
+
+def test_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "target")
+
+    with pytest.raises(OutputError), host_lock(tmp_path / "lock"):
+        pass
+
+    assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_every_user_and_state_directory_has_the_same_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = lock_path()
+    monkeypatch.setenv("ISOBENCH_STATE", "/elsewhere")
+
+    assert lock_path() == before

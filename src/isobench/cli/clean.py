@@ -25,21 +25,15 @@ def clean(
     """Remove what ended runs left behind: processes, mounts, cgroups, links, loop devices, files.
 
     Only what carries the name of a run of isobench is touched. Results, reports and the cache are kept.
-    Refuses while a run is going on; leaves alone what runs with another ISOBENCH_STATE are using.
+    Refuses while a run is going on on this host, whoever's it is.
     """
-    from isobench.cli.live import live_tokens
     from isobench.isolators import residue
     from isobench.lock import host_lock
-    from isobench.state import state_dir
+    from isobench.state import lock_path
 
     # Held to the end: a run that began meanwhile would lose what it has just made.
-    lock = state_dir() / "lock"
-    with host_lock(lock):
-        everything = residue.find()
-        live = live_tokens(lock)
-        found = tuple(one for one in everything if one.token not in live)
-        for token in sorted(live & {one.token for one in everything}):
-            output.note(f"left alone: {token}, a run that is going on")
+    with host_lock(lock_path()):
+        found = residue.find()
         if dry_run:
             _show_found(found, json)
         else:

@@ -17,7 +17,7 @@ from isobench.knobs import Knob, survey
 from isobench.lock import host_lock
 from isobench.model import Readiness, Status, unavailable
 from isobench.plan import IsolatorEntry, Matrix
-from isobench.state import state_dir
+from isobench.state import lock_path, state_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def examine(matrix: Matrix, looking_at: Callable[[str], None]) -> Health:
 def _site(stack: ExitStack) -> Site | Readiness:
     """A place to try isolators in, or why there is none."""
     try:
-        stack.enter_context(host_lock(state_dir() / "lock"))
+        stack.enter_context(host_lock(lock_path()))
         return stack.enter_context(open_site())
     except LockedError:
         raise
