@@ -16,6 +16,8 @@ _KERNEL_ARGUMENTS = (
     "earlyprintk=serial,ttyS0,115200",
     # and later on only notices and worse: every byte is an exit to QEMU.
     "loglevel=6",
+    # As many ports as there are below; a kernel may be built to look for fewer, or for 32.
+    "8250.nr_uarts=3",
     # No self-tests of ciphers nobody uses here: a sixth of the boot under software emulation.
     "cryptomgr.notests",
     # A panic resets at once; with -no-reboot that ends QEMU.
