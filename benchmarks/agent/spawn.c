@@ -63,9 +63,12 @@ static int write_text(const char *path, const char *text)
     return written == -1 ? -1 : 0;
 }
 
+/* Made before the clone: inside, our ids are the overflow ids. */
+static char uid_map[32], gid_map[32];
+
 /* user_namespaces(7): root inside is the caller outside; setgroups must be denied before gid_map when
- * the caller has no CAP_SETGID. The ids were read before the clone: inside they are the overflow ids. */
-static void map_ids(const char *uid_map, const char *gid_map)
+ * the caller has no CAP_SETGID. */
+static void map_ids(void)
 {
     if (write_text("/proc/self/setgroups", "deny") == -1)
         give_up("write /proc/self/setgroups");
@@ -109,22 +112,16 @@ static void isolate(const struct launch *isolation)
         give_up("chroot");
 }
 
-struct child_start {
-    struct spawn *spawn;
-    char uid_map[32], gid_map[32];
-};
-
 static int child_main(void *argument)
 {
-    struct child_start *start = argument;
-    struct spawn *spawn = start->spawn;
+    struct spawn *spawn = argument;
     /* Should we be killed, the kernel takes the instance with us. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int i = 0; i < spawn->enter_count; i++)
         if (write_text(spawn->enter[i], "0") == -1)
             give_up(spawn->enter[i]);
     if (spawn->isolation && spawn->isolation->namespaces & CLONE_NEWUSER)
-        map_ids(start->uid_map, start->gid_map);
+        map_ids();
     if (spawn->isolation)
         isolate(spawn->isolation);
     if (dup2(spawn->stdin_fd, 0) == -1 || dup2(spawn->stdout_fd, 1) == -1 || dup2(spawn->stderr_fd, 2) == -1 ||
@@ -182,13 +179,12 @@ void spawn_prepare(void)
     failure = mmap(NULL, sizeof *failure, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (failure == MAP_FAILED)
         die("mmap", "shared memory");
+    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)geteuid());
+    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getegid());
 }
 
 pid_t spawn_process(struct spawn *spawn, int *pidfd)
 {
-    struct child_start start = {.spawn = spawn};
-    snprintf(start.uid_map, sizeof start.uid_map, "0 %u 1", (unsigned)geteuid());
-    snprintf(start.gid_map, sizeof start.gid_map, "0 %u 1", (unsigned)getegid());
     struct clone3_args args = {
         /* CLEAR_SIGHAND: until exec the child would run our handlers, in our memory. */
         .flags = CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND_FLAG |
@@ -201,7 +197,7 @@ pid_t spawn_process(struct spawn *spawn, int *pidfd)
         args.cgroup = (uint64_t)spawn->cgroup_fd;
     }
     *failure = (struct failure){0};
-    long pid = clone3_call(&args, child_main, &start);
+    long pid = clone3_call(&args, child_main, spawn);
     if (pid < 0) {
         spawn->error = (int)-pid;
         spawn->failed_at = "clone3";
