@@ -72,6 +72,14 @@ class SkipGuard:
             terminalreporter.write_line(f"skip not listed in {ALLOWED.name}: {skip}", red=True)
 
 
+@pytest.fixture(autouse=True)
+def ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same terminal for every test: what rich draws depends on these variables."""
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Watch the skips in CI."""
     if os.environ.get("CI") == "true":

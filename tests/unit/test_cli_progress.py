@@ -53,12 +53,6 @@ class Closed(Terminal):
         raise OSError(5, os.strerror(5))
 
 
-@pytest.fixture(autouse=True)
-def ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever runs the tests: under TERM=dumb, as in CI, rich draws no bar."""
-    monkeypatch.setenv("TERM", "xterm")
-
-
 def terminal(file: io.StringIO, width: int = 80) -> Console:
     return Console(file=file, width=width, force_terminal=True, color_system=None, highlight=False)
 
