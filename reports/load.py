@@ -1,6 +1,8 @@
 """From the files of a run to its :class:`Summary`: which attempts count, and what figures are made of them.
 
-An attempt counts when it ended ok and was no warm-up. The others are shown, but enter no figure.
+An attempt counts when it ended ok, was no warm-up, and what it measures is what decided it: a share of CPU
+time that other load kept below its limit says nothing about the limit. The others are shown, but enter no
+figure.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 from isobench import journal
 from isobench.model import PHASES, Sample, Status
 from isobench.reports.stats import Distribution, Estimate, distribution, ratio_of_medians, slope
-from isobench.reports.summary import CellSummary, Isolator, Memory, Quota, Startup, Summary, number
+from isobench.reports.summary import CellSummary, Isolator, Memory, Quota, Startup, Summary, held_back, number
 
 READY, FOOTPRINT, CPU_SHARE_ERROR = "ready", "footprint", "cpu_share_error"
 """The metrics a report knows; cells of others are listed with their values only."""
@@ -39,7 +41,12 @@ def summarize(folder: Path) -> Summary:
 
 def counts(sample: Sample) -> bool:
     """Whether this attempt enters the figures."""
-    return sample.status is Status.OK and sample.value is not None and not sample.detail.get("warmup")
+    return (
+        sample.status is Status.OK
+        and sample.value is not None
+        and not sample.detail.get("warmup")
+        and not held_back(sample)
+    )
 
 
 def _cells(samples: Iterable[Sample]) -> list[CellSummary]:

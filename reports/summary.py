@@ -170,3 +170,8 @@ class Summary:
 def number(value: Scalar) -> float | None:
     """A number of a sample's detail, or None for what is none (bool is not one)."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def held_back(sample: Sample) -> bool:
+    """Whether something else than the limit kept a workload from using its quota."""
+    return sample.detail.get("bound") is False

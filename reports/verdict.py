@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from isobench.model import Status
 from isobench.reports import units
 from isobench.reports.stats import ratio_of_medians
-from isobench.reports.summary import Isolator, Memory, Startup, Summary, number
+from isobench.reports.summary import Isolator, Memory, Startup, Summary, held_back, number
 
 _BUSY = 0.5
 """Load for each CPU from which on a host counts as busy: half of its time goes elsewhere."""
@@ -202,6 +202,14 @@ def _noise(summary: Summary) -> Iterator[Caution]:
             "The host was busy",
             f"Its load was {load:.1f} on {cpus:g} CPUs when the run began. Other processes took CPU time, "
             "caches and locks from the measured ones: times are too long and limits look too strict.",
+            remedy="ps -eo pcpu,pid,args --sort=-pcpu",
+        )
+    shares = [sample for cell in summary.cells for sample in cell.samples if "bound" in sample.detail]
+    if held := sum(map(held_back, shares)):
+        yield Caution(
+            f"{held} of {len(shares)} readings of CPU limits were decided by other load",
+            "The workload could not use up its quota, because the CPUs were busy elsewhere. These readings say "
+            "nothing about the limit and enter no figure; they are among the raw samples.",
             remedy="ps -eo pcpu,pid,args --sort=-pcpu",
         )
     if faster := [found.isolator for found in summary.startups if _below_floor(found)]:

@@ -12,6 +12,7 @@ from isobench.errors import ResultsError
 from isobench.model import Sample, Status
 from isobench.reports.load import summarize
 from isobench.reports.summary import Isolator, Summary
+from isobench.reports.verdict import cautions
 
 if TYPE_CHECKING:
     from tests.conftest import SyntheticRun
@@ -170,3 +171,20 @@ def test_run_in_which_nothing_was_measured_is_a_summary_that_says_so(
 def test_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="no such folder"):
         summarize(tmp_path / "nowhere")
+
+
+def test_share_decided_by_other_load_enters_no_figure_and_is_told(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    def held(sample: Sample) -> Sample:
+        if sample.isolator != "runc" or sample.metric != "cpu_share_error" or sample.block:
+            return sample
+        return replace(sample, value=-0.5, detail={**sample.detail, "bound": False})
+
+    run = replace(made_run, samples=tuple(map(held, made_run.samples)))
+    found = summarize(run.write(tmp_path / "run"))
+
+    runc = isolator(found, "runc")
+    assert [quota.error.n for quota in runc.quotas] == [1] * len(runc.quotas)
+    assert all(abs(quota.error.median.value) < 0.1 for quota in runc.quotas)
+    assert any("were decided by other load" in caution.title for caution in cautions(found))
