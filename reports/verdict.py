@@ -208,7 +208,7 @@ def _noise(summary: Summary) -> Iterator[Caution]:
     if held := sum(map(held_back, shares)):
         yield Caution(
             f"{held} of {len(shares)} readings of CPU limits were decided by other load",
-            "The workload could not use up its quota, because the CPUs were busy elsewhere. These readings say "
+            "The workload could not use up its quota, as the CPUs were busy elsewhere. These readings say "
             "nothing about the limit and enter no figure; they are among the raw samples.",
             remedy="ps -eo pcpu,pid,args --sort=-pcpu",
         )
