@@ -44,7 +44,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of our own, so that no other run on this host is in the way."""
+    """A state folder of our own; the lock is that of the host, so no other run may go on meanwhile."""
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("PYTHONPATH", str(Path(isobench.__file__).parent.parent))
     monkeypatch.delenv("ISOBENCH_DEBUG", raising=False)
