@@ -81,7 +81,8 @@ def running(blocks: int = 2000) -> Iterator[subprocess.Popen[str]]:
             wait_until(lambda: samples.exists() and samples.stat().st_size > 0)
             yield process
         finally:
-            process.kill()
+            process.terminate()  # in order: killed, it would leave its groups on this host
+            process.communicate(timeout=WAIT_S)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -168,6 +169,7 @@ def test_killed_run_is_cleaned_up_by_clean(
         process.kill()
         process.wait(WAIT_S)
     everything = residue.find
+    assert everything(token)
     # Runs of others on this host are none of this test's business.
     monkeypatch.setattr(residue, "find", lambda: everything(token))
     assert main(["clean", "--dry-run"]) == 0
