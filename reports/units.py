@@ -3,12 +3,15 @@
 Three significant digits: more than the intervals allow would be decoration.
 """
 
+from __future__ import annotations
+
 import math
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from isobench.reports.stats import Distribution, Interval
+if TYPE_CHECKING:  # only for annotations: the progress of a run speaks through here, without numpy
+    from isobench.reports.stats import Distribution, Interval
 
 NONE = "–"
 """Stands where there is no figure; never a blank, never a zero."""
@@ -55,17 +58,25 @@ def cpus(value: float) -> str:
 
 def interval(found: Interval | None, form: Format) -> str:
     """``210 to 225 µs``, the unit once where both limits share it; a dash where there is none."""
-    if found is None:
-        return NONE
-    low, high = form(found.low), form(found.high)
+    return NONE if found is None else _range(found.low, found.high, form)
+
+
+def spread(found: Distribution, form: Format) -> str:
+    """From the least to the greatest value, as an interval."""
+    return _range(found.least, found.greatest, form)
+
+
+def _range(least: float, greatest: float, form: Format) -> str:
+    low, high = form(least), form(greatest)
     number, _, unit = low.partition(" ")
     shared = unit == high.partition(" ")[2]
     return f"{number if shared and unit else low} to {high}"
 
 
-def spread(found: Distribution, form: Format) -> str:
-    """From the least to the greatest value, as an interval."""
-    return interval(Interval(found.least, found.greatest), form)
+def quantity(value: float, unit: str) -> str:
+    """A value in the unit of a sample, said the way its kind of figure is said everywhere."""
+    forms = {"second": seconds, "byte": nbytes, "ratio": percent}
+    return forms[unit](value) if unit in forms else f"{value:.3g} {unit}".rstrip()
 
 
 def optional(value: float | None, form: Format) -> str:

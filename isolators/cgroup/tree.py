@@ -113,7 +113,7 @@ class CgroupTree(ABC):
         lack = self._lack()
         if not lack.usable:
             return lack
-        for directory in {parent.parent for parent in self._parents("token")}:
+        for directory in dict.fromkeys(parent.parent for parent in self._parents("token")):
             readiness = _writable(directory, read_only=self._is_read_only(directory))
             if not readiness.usable:
                 return readiness

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from isobench.cli.progress import Bar, Lines, duration, plan, quantity, shown, told
+from isobench.cli.progress import Bar, Lines, duration, plan, shown, told
 from isobench.model import Cell, Sample, Status
+from isobench.reports.units import quantity
 
 CELLS = (Cell("bare", "startup", "ready", blocks=3), Cell("qemu-tcg", "startup", "ready", blocks=1))
 
@@ -72,8 +73,8 @@ def drive(observer: Bar | Lines, fine: Sequence[Sample] = (sample(0.0002),)) -> 
         (0.000213, "second", "213 µs"),
         (3.0512, "second", "3.05 s"),
         (0.0, "second", "0 ns"),
-        (96 * 1024, "byte", "96 KiB"),
-        (-3 * 2**20, "byte", "-3 MiB"),
+        (96 * 1024, "byte", "96.0 KiB"),
+        (-3 * 2**20, "byte", "-3.00 MiB"),
         (-0.0123, "ratio", "-1.23 %"),
         (12.0, "1/s", "12 1/s"),
         (12.0, "", "12"),
@@ -92,7 +93,7 @@ def test_duration_is_as_exact_as_a_forecast(seconds: float, said: str) -> None:
 
 
 def test_cell_that_came_off_is_told_by_the_median_of_its_metric() -> None:
-    assert told((sample(0.001), sample(0.004), sample(0.002))) == "ready 2 ms"
+    assert told((sample(0.001), sample(0.004), sample(0.002))) == "ready 2.00 ms"
 
 
 def test_cell_with_a_fault_is_told_by_its_first_fault_without_control_characters() -> None:

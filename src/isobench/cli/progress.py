@@ -19,6 +19,7 @@ from rich.text import Text
 from isobench.cli.output import printable
 from isobench.model import Cell, Sample, Status
 from isobench.outcome import Observer, Outcome
+from isobench.reports.units import quantity
 
 Done = frozenset[tuple[str, int]]
 """The (cell id, block) measured before, in a run that is resumed."""
@@ -30,12 +31,6 @@ _BAR_CHARS = 20
 _MARGIN_CHARS = 9
 """Three gaps between the columns, and room for the ``^C^C`` that a terminal writes at the end of the line:
 were it folded, the bar could not be wiped off."""
-
-_UNITS = {
-    "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
-    "byte": ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")),
-    "ratio": ((0.01, "%"),),
-}
 
 
 @contextmanager
@@ -49,15 +44,6 @@ def shown(console: Console, done: Done = frozenset()) -> Iterator[Observer]:
         yield bar
     finally:
         bar.close()
-
-
-def quantity(value: float, unit: str) -> str:
-    """A figure in three digits and the unit that suits it: ``0.000213`` seconds are ``213 µs``."""
-    steps = _UNITS.get(unit)
-    if steps is None:
-        return f"{value:.3g} {unit}".rstrip()
-    factor, name = next((step for step in steps if abs(value) >= step[0]), steps[-1])
-    return f"{value / factor:.3g} {name}"
 
 
 def duration(seconds: float) -> str:
