@@ -26,6 +26,9 @@ lint: setup
 
 perf: setup  ## our figures beside plain C loops and other tools
 	@$(BIN)/python tests/perf/perf.py
+	@for module in "import isobench" "from isobench.cli import main; main(['--help'])"; do \
+	  $(BIN)/python -m pyperf command --fast --quiet --name "$$module" -- $(BIN)/python -c "$$module"; done
+	@$(BIN)/pytest tests/perf --quiet --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds
 
 agent:  ## compile the agent anew
 	@$(PYTHON) scripts/build_agent.py

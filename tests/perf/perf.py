@@ -157,7 +157,7 @@ def runc_pairs(site: Site, launch: Launch) -> list[Pair]:
 def main() -> None:
     """Measure every pair in alternating rounds and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="rounds, each side once in each (default 9)")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds, each side once in each (default 20)")
     rounds = parser.parse_args().rounds
     table = Table(title=f"The harness against references, {rounds} alternating rounds")
     for heading in ("ours", "reference", "ours p50", "reference p50", "ratio", "95 % interval", "aim"):
