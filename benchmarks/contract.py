@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from isobench.isolators.contract import Isolator, Site
 from isobench.model import Capabilities, Cell, Reading
@@ -27,6 +27,10 @@ class Params(BaseModel):
     """The typed parameters of a benchmark, as its table in the matrix gives them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    blocks: int | None = Field(default=None, ge=1, le=10_000)
+    """At most in how many blocks of the run the cells of this benchmark are measured, evenly spread over it;
+    None: in all."""
 
 
 ParamsT = TypeVar("ParamsT", bound=Params)

@@ -33,11 +33,16 @@ T = TypeVar("T")
 
 _OWN_TABLES = ("run", "isolator")
 
-FULL: Mapping[str, Any] = {"run": {"blocks": 10}, "startup": {"starts": 100, "starts_vm": 20}}
-"""The built-in matrix: enough starts for a 99th percentile, enough blocks to see a drift."""
+FULL: Mapping[str, Any] = {
+    "run": {"blocks": 10},
+    "startup": {"starts": 100, "starts_vm": 20},
+    "memory": {"blocks": 5},
+    "throttling": {"blocks": 5},
+}
+"""The built-in matrix: enough starts for a 99th percentile, enough blocks for an honest interval of all."""
 
-QUICK: Mapping[str, Any] = {"run": {"blocks": 2}}
-"""Its short form, for a first look: two and a half minutes with a guest under software emulation."""
+QUICK: Mapping[str, Any] = {"run": {"blocks": 5}, "memory": {"blocks": 2}, "throttling": {"blocks": 2}}
+"""Its short form, for a first look: under three minutes with a guest under software emulation."""
 
 
 class RunTable(BaseModel):

@@ -65,7 +65,7 @@ class Cell:
     workload: str
     params: Mapping[str, Scalar] = field(default_factory=dict)
     blocks: int = 1
-    """In how many blocks of the run this cell is measured (the first ones)."""
+    """In how many blocks of the run this cell is measured; :mod:`isobench.schedule` says in which."""
 
     @property
     def id(self) -> str:

@@ -77,7 +77,9 @@ class Matrix:
         for isolator in self.isolators:
             capabilities = isolator.create().capabilities
             for benchmark in self.benchmarks:
-                cells = benchmark.create().cells(isolator.name, capabilities, benchmark.params, self.blocks)
+                params = benchmark.params
+                blocks = min(self.blocks, params.blocks or self.blocks)
+                cells = benchmark.create().cells(isolator.name, capabilities, params, blocks)
                 yield isolator, benchmark, cells
 
 

@@ -24,7 +24,10 @@ class Turn:
 
 
 def schedule(cells: Sequence[Cell], seed: int) -> tuple[tuple[Turn, ...], ...]:
-    """The blocks of a run; a cell stands in the first ``cell.blocks`` of them.
+    """The blocks of a run; a cell stands in ``cell.blocks`` of them: the first, the others evenly spread.
+
+    The first, so that a run broken off early has something of every cell; spread, so that a slow drift of the
+    host hits cells with few blocks and cells with all of them alike.
 
     A pure function of the cells (in any order) and the seed, so that a resumed run goes on with the very
     order it began with.
@@ -36,11 +39,17 @@ def schedule(cells: Sequence[Cell], seed: int) -> tuple[tuple[Turn, ...], ...]:
     generator = random.Random(seed)  # noqa: S311 - an order, not a secret
     blocks: list[tuple[Turn, ...]] = []
     order = 0
-    for block in range(max((cell.blocks for cell in inventory), default=0)):
-        members = shuffled([cell for cell in inventory if cell.blocks > block], generator)
+    count = max((cell.blocks for cell in inventory), default=0)
+    for block in range(count):
+        members = shuffled([cell for cell in inventory if _has_turn(cell, block, count)], generator)
         blocks.append(tuple(Turn(cell, block, order + at) for at, cell in enumerate(members)))
         order += len(members)
     return tuple(blocks)
+
+
+def _has_turn(cell: Cell, block: int, count: int) -> bool:
+    """Whether the block is a multiple of ``count / cell.blocks``, rounded up."""
+    return block * cell.blocks % count < cell.blocks
 
 
 def shuffled(cells: Sequence[Cell], generator: random.Random) -> list[Cell]:

@@ -108,6 +108,30 @@ def test_any_matrix_comes_back_the_same(
     assert parse_matrix(json.loads(json.dumps(matrix.to_dict())), "test") == matrix
 
 
+@pytest.mark.parametrize(("blocks", "expected"), [(2, 2), (9, 5), (None, 5)])
+def test_benchmark_is_measured_in_its_own_number_of_blocks_but_no_more_than_the_run_has(
+    blocks: int | None, expected: int
+) -> None:
+    own = {} if blocks is None else {"blocks": blocks}
+    run = {"blocks": 5, "benchmarks": ["fake", "memory", "startup", "throttling"]}
+    tables = {"fake": own, "memory": own, "startup": own, "throttling": own}
+    isolators = [{"kind": "fake"}, {"kind": "runc"}]
+    matrix = parse_matrix({"run": run, "isolator": isolators, **tables}, "test")
+
+    assert {cell.blocks for _, _, cells in matrix.cells() for cell in cells} == {expected}
+    assert parse_matrix(json.loads(json.dumps(matrix.to_dict())), "test") == matrix
+
+
+def test_short_matrix_spreads_starts_over_five_blocks_and_what_takes_long_over_two() -> None:
+    blocks = {
+        (isolator.name, benchmark.name): {cell.blocks for cell in cells}
+        for isolator, benchmark, cells in builtin_matrix(quick=True).cells()
+    }
+
+    assert blocks["bare", "startup"] == blocks["qemu", "startup"] == {5}
+    assert blocks["runc", "memory"] == blocks["runc", "throttling"] == {2}
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     lines = mistakes(
         tmp_path,
@@ -145,6 +169,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("[run]\ntimeout_s = nan", "[run] timeout_s: found nan; allowed: a finite number"),
         ("[run]\ntimeout_s = -1", "[run] timeout_s: found -1; allowed: greater than 0"),
         ("[run]\nseed = -1", "[run] seed: found -1; allowed: greater than or equal to 0"),
+        ("[memory]\nblocks = 0", "[memory] blocks: found 0; allowed: greater than or equal to 1"),
+        ("[startup]\nblocks = true", "[startup] blocks: found true; allowed: a valid integer"),
         ("run = 3", "[run]: found 3; allowed: a table"),
         ("startup = 3", "[startup]: found 3; allowed: a table"),
         ("isolator = []", "isolator: found []; allowed: tables that begin with [[isolator]]"),

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -20,13 +21,27 @@ def cells(blocks: list[int]) -> list[Cell]:
 
 
 @given(counts, seeds)
-def test_each_cell_stands_once_in_each_of_its_first_blocks(blocks: list[int], seed: int) -> None:
+def test_each_cell_stands_once_in_as_many_blocks_as_it_has_and_in_the_first(
+    blocks: list[int], seed: int
+) -> None:
     plan = schedule(cells(blocks), seed)
 
     seen = Counter((turn.cell.id, turn.block) for turns in plan for turn in turns)
-    assert seen == Counter((cell.id, block) for cell in cells(blocks) for block in range(cell.blocks))
+    assert set(seen.values()) <= {1}
+    assert Counter(name for name, _ in seen) == {cell.id: cell.blocks for cell in cells(blocks)}
+    assert {name for name, block in seen if block == 0} == {cell.id for cell in cells(blocks)}
     assert all(turn.block == number for number, turns in enumerate(plan) for turn in turns)
     assert len(plan) == max(blocks, default=0)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), seeds)
+def test_blocks_of_a_cell_are_evenly_spread_over_the_run(one: int, other: int, seed: int) -> None:
+    few, count = sorted((one, other))
+    plan = schedule(cells([few, count]), seed)
+
+    found = [turn.block for turns in plan for turn in turns if turn.cell.params["n"] == 0]
+    gaps = {later - earlier for earlier, later in pairwise([*found, count])}
+    assert gaps <= {count // few, -(-count // few)}
 
 
 @given(counts, seeds)
