@@ -94,29 +94,33 @@ def _startup_cell(cells: Iterable[CellSummary], isolator: str | None) -> CellSum
 
 def _startup(cell: CellSummary, floor: CellSummary | None) -> Startup:
     samples = _counted(cell, READY)
-    seconds = tuple(_values(samples))
+    seconds, blocks = _columns(samples)
     return Startup(
         isolator=cell.isolator,
         cell=cell,
         seconds=seconds,
-        ready=distribution(seconds),
-        to_bare=_to_bare(cell, seconds, floor),
+        blocks=blocks,
+        ready=distribution(seconds, blocks),
+        to_bare=_to_bare(cell, floor),
         phases={
             phase: found
             for phase in PHASES[1:]
-            if (found := _distribution(sample.phases.get(phase) for sample in samples))
+            if (found := _distribution((sample.block, sample.phases.get(phase)) for sample in samples))
         },
     )
 
 
-def _to_bare(cell: CellSummary, seconds: tuple[float, ...], floor: CellSummary | None) -> Estimate | None:
+def _to_bare(cell: CellSummary, floor: CellSummary | None) -> Estimate | None:
     """None without a floor, and for times of 0, which no clock of ours gives."""
     if floor is cell:
         return Estimate(1.0, None)
-    below = tuple(_values(_counted(floor, READY))) if floor else ()
-    if not below or min(*seconds, *below) <= 0:
+    if floor is None:
         return None
-    return ratio_of_medians(seconds, below)
+    seconds, blocks = _columns(_counted(cell, READY))
+    below, floor_blocks = _columns(_counted(floor, READY))
+    if min(*seconds, *below) <= 0:
+        return None
+    return ratio_of_medians(seconds, blocks, below, floor_blocks)
 
 
 def _memory(cell: CellSummary) -> Memory | None:
@@ -171,7 +175,7 @@ def _by_block(points: list[tuple[int, int, float]]) -> Iterator[list[tuple[int, 
 def _quotas(cells: Iterable[CellSummary]) -> Iterator[Quota]:
     for cell in cells:
         samples = _counted(cell, CPU_SHARE_ERROR)
-        host = _distribution(_detail(sample, "achieved_host_cpus") for sample in samples)
+        host = _distribution((sample.block, _detail(sample, "achieved_host_cpus")) for sample in samples)
         asked, period = (number(cell.samples[0].params.get(key)) for key in ("cpus", "period_us"))
         if host is None or asked is None or period is None:
             continue
@@ -182,8 +186,10 @@ def _quotas(cells: Iterable[CellSummary]) -> Iterator[Quota]:
             asked_cpus=asked,
             period_us=int(period),
             host_cpus=host,
-            inside_cpus=_distribution(_detail(sample, "achieved_inside_cpus") for sample in samples),
-            error=distribution(_values(samples)),
+            inside_cpus=_distribution(
+                (sample.block, _detail(sample, "achieved_inside_cpus")) for sample in samples
+            ),
+            error=distribution(*_columns(samples)),
             longest_stall_s=max(stalls, default=None),
         )
 
@@ -192,14 +198,19 @@ def _counted(cell: CellSummary, metric: str) -> list[Sample]:
     return [sample for sample in cell.samples if sample.metric == metric and counts(sample)]
 
 
-def _values(samples: Iterable[Sample]) -> Iterator[float]:
-    return (sample.value for sample in samples if sample.value is not None)
+def _columns(samples: Iterable[Sample]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The values, and the block of each."""
+    known = [(sample.value, sample.block) for sample in samples if sample.value is not None]
+    return tuple(value for value, _ in known), tuple(block for _, block in known)
 
 
 def _detail(sample: Sample, key: str) -> float | None:
     return number(sample.detail.get(key))
 
 
-def _distribution(values: Iterable[float | None]) -> Distribution | None:
-    known = [value for value in values if value is not None]
-    return distribution(known) if known else None
+def _distribution(points: Iterable[tuple[int, float | None]]) -> Distribution | None:
+    """Of those that are known, from (block, value)."""
+    known = [(block, value) for block, value in points if value is not None]
+    if not known:
+        return None
+    return distribution((value for _, value in known), (block for block, _ in known))

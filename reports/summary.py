@@ -36,6 +36,8 @@ class Startup:
     cell: CellSummary
     seconds: tuple[float, ...]
     """From invoke to ready of each start that counts: neither failed nor a warm-up."""
+    blocks: tuple[int, ...]
+    """In which block of the run each of them was measured."""
     ready: Distribution
     to_bare: Estimate | None
     """How many times the bare row's median this is; None without a bare row."""

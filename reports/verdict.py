@@ -70,7 +70,7 @@ def _next_start(first: Startup, others: Sequence[Startup]) -> str:
     if not others:
         return "No other isolator was measured beside it."
     second = others[0]
-    ratio = ratio_of_medians(second.seconds, first.seconds)
+    ratio = ratio_of_medians(second.seconds, second.blocks, first.seconds, first.blocks)
     if ratio.interval is None:
         return f"Next is {second.isolator}; too few starts to say how sure that is."
     if 1 in ratio.interval:
