@@ -12,14 +12,15 @@ A new isolator is one file with one subclass, listed in ``registry.BUILTIN`` or 
 package through the entry-point group ``isobench.isolators`` (name = kind, value = the class).
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from isobench.isolators.cgroup.tree import CgroupTree
 from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness
@@ -59,6 +60,18 @@ class Site:
 
 AGENT_INSIDE = "/isoagent"
 """Path of the agent in every root file system."""
+
+
+def _absolute(name_or_path: str) -> str:
+    return str(Path(name_or_path).absolute()) if os.sep in name_or_path else name_or_path
+
+
+Program = Annotated[str, AfterValidator(_absolute)]
+"""A program (or the kernel of a guest) in an option: a name to be found on the fixed PATH, or a path.
+
+A relative path is that of the folder one is in when the matrix is read, as in a shell; it is recorded as an
+absolute one, so that a run can be resumed from anywhere.
+"""
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 

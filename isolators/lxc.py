@@ -8,14 +8,14 @@ from pathlib import Path
 from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
-from isobench.isolators.requirements import find_tool, first_lack, need_root, need_tool
+from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
 from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness
 
 
 class LxcOptions(contract.Options):
     """Where the LXC tools are."""
 
-    binary: str = "lxc-start"
+    binary: contract.Program = "lxc-start"
 
 
 class Lxc(Isolator[LxcOptions]):
@@ -61,7 +61,7 @@ class Lxc(Isolator[LxcOptions]):
         config = home / "config"
         config.write_text(configuration(site, limits.cpu))
         group = site.tool_group(self.kind)
-        start = (find_tool(self.options.binary) or self.options.binary, "--foreground")
+        start = (tool_path(self.options.binary, "lxc"), "--foreground")
         container = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config))
         groups = (
             *("--define", f"lxc.cgroup.dir.container={group}-{{n}}"),

@@ -16,7 +16,7 @@ from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
 from isobench.isolators.initramfs import image
 from isobench.isolators.machine import Machine, socket_path
 from isobench.isolators.qmp import Accelerator
-from isobench.isolators.requirements import find_tool, need_tool
+from isobench.isolators.requirements import need_tool, tool_path
 from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness, Status
 
 _USE_AUTO = 'accel = "auto"  # in the [[isolator]] table of the matrix'
@@ -25,14 +25,14 @@ _USE_AUTO = 'accel = "auto"  # in the [[isolator]] table of the matrix'
 class QemuOptions(contract.Options):
     """The machine to start."""
 
-    binary: str = "qemu-system-x86_64"
+    binary: contract.Program = "qemu-system-x86_64"
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     """auto: KVM where a guest booted with it, else software emulation."""
     machine: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")] = "pc"
     cpus: Annotated[int, Field(strict=True, ge=1, le=255)] = 2
     """Two, so that a limit of 1.5 CPUs can bind."""
     memory_mib: Annotated[int, Field(strict=True, ge=32)] = 128
-    kernel: str | None = None
+    kernel: contract.Program | None = None
     """A bzImage; None: the one set-up has unpacked, or else the host's newest."""
 
 
@@ -114,7 +114,7 @@ class Qemu(Isolator[QemuOptions]):
         if isinstance(kernel, Readiness):
             raise _refusal(kernel)
         return Machine(
-            binary=find_tool(options.binary) or options.binary,
+            binary=tool_path(options.binary, "qemu-system-x86"),
             accelerator="kvm",
             type=options.machine,
             cpus=options.cpus,

@@ -1,17 +1,29 @@
 """What isolators ask of a host before they start anything; each answer comes with its remedy."""
 
 import os
-import shutil
-from pathlib import Path
 
+from isobench import process
+from isobench.errors import HostUnfitError
 from isobench.model import Readiness, unavailable
-from isobench.starter import ENVIRONMENT
 
 
 def find_tool(name_or_path: str) -> str | None:
     """The absolute path of a program, looked up on the fixed PATH of all starts, not on the user's."""
-    found = shutil.which(name_or_path, path=ENVIRONMENT["PATH"])
-    return str(Path(found).absolute()) if found else None
+    found = process.find_tool(name_or_path)
+    return str(found) if found else None
+
+
+def tool_path(name_or_path: str, package: str) -> str:
+    """As ``find_tool``, for a launch.
+
+    Raises HostUnfitError when the program has gone since it was probed: exec would look for a bare name in
+    the folder one happens to be in.
+    """
+    found = find_tool(name_or_path)
+    if found is None:
+        lack = need_tool(name_or_path, package)
+        raise HostUnfitError(f"{name_or_path} has gone", remedy=lack.remedy if lack else None)
+    return found
 
 
 def need_root(what: str) -> Readiness | None:

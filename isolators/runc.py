@@ -9,14 +9,14 @@ from typing import Any
 from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
-from isobench.isolators.requirements import find_tool, first_lack, need_root, need_tool
+from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
 from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness, Step
 
 
 class RuncOptions(contract.Options):
     """Which runc; two entries with other binaries compare two builds."""
 
-    binary: str = "runc"
+    binary: contract.Program = "runc"
 
 
 class Runc(Isolator[RuncOptions]):
@@ -59,7 +59,7 @@ class Runc(Isolator[RuncOptions]):
             bundle.mkdir(parents=True)
             config = configuration(site, command, limits.cpu, f"/{group}-{slot}")
             (bundle / "config.json").write_text(json.dumps(config))
-        runc = (find_tool(self.options.binary) or self.options.binary, "--root", str(home / "state"))
+        runc = (tool_path(self.options.binary, "runc"), "--root", str(home / "state"))
         container = f"{site.token}-{{n}}"
         pid_file = str(home / "bundle-{n}" / "pid")
         create = (*runc, "create", "--bundle", str(home / "bundle-{n}"), "--pid-file", pid_file, container)
