@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isobench.model import Launch
+from isobench.procfs import read_stat, stat_fields
 
 PROC = Path("/proc")
 
@@ -23,7 +24,7 @@ class Process:
 
 def parse_parent(stat: str) -> int:
     """The parent's id from /proc/<pid>/stat; the command before it may hold spaces and parentheses."""
-    return int(stat.rpartition(")")[2].split()[1])
+    return int(stat_fields(stat)[1])
 
 
 def parse_cmdline(cmdline: bytes) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def _read_all(proc: Path) -> Iterator[Process]:
         if not entry.name.isdecimal():
             continue
         with suppress(FileNotFoundError, ProcessLookupError):
-            parent = parse_parent((entry / "stat").read_text(errors="replace"))
+            parent = parse_parent(read_stat(entry))
             yield Process(int(entry.name), parent, parse_cmdline((entry / "cmdline").read_bytes()))
 
 

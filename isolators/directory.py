@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isobench.errors import HostUnfitError
-from isobench.procfs import MOUNTINFO, Mount, parse_mountinfo
+from isobench.procfs import MOUNTINFO, Mount, parse_mountinfo, read_names
 
 
 def mounts_below(directory: Path, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
@@ -18,7 +18,7 @@ def mounts_below(directory: Path, mounts: tuple[Mount, ...]) -> tuple[Mount, ...
 def remove_directory(directory: Path) -> None:
     """``rm -r``, refused with HostUnfitError while anything is mounted there. No error when it is absent."""
     place = directory.resolve()
-    mounted = mounts_below(place, parse_mountinfo(MOUNTINFO.read_text()))
+    mounted = mounts_below(place, parse_mountinfo(read_names(MOUNTINFO)))
     if mounted:
         # A bind mount may show any of the host's files here: rm -r would remove those.
         points = " ".join(mount.point for mount in mounted)

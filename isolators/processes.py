@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from isobench.isolators.rootfs import AGENT_NAME
 from isobench.isolators.tokens import token_in
+from isobench.procfs import read_names, read_stat, stat_fields
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode: a file is the same from inside any root and mount namespace."""
@@ -72,10 +73,9 @@ def ours(state: Path, wanted: str | None) -> Iterator[tuple[Process, str | None]
 def start_ticks(pid: int) -> int | None:
     """When the process began, in clock ticks since boot; None when there is none, or only its zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        fields = stat_fields(read_stat(Path(f"/proc/{pid}")))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = _after_name(stat)
     return None if fields[0] in "ZX" else int(fields[19])
 
 
@@ -89,8 +89,8 @@ def _living() -> Iterator[Process]:
 
 
 def _read(entry: Path) -> Process | None:
-    stat = (entry / "stat").read_text()
-    fields = _after_name(stat)
+    stat = read_stat(entry)
+    fields = stat_fields(stat)
     if fields[0] in "ZX":
         return None
     return Process(
@@ -99,16 +99,11 @@ def _read(entry: Path) -> Process | None:
         start_ticks=int(fields[19]),
         name=stat.partition("(")[2].rpartition(")")[0],
         command=(entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip(),
-        groups=(entry / "cgroup").read_text(),
+        groups=read_names(entry / "cgroup"),
         places=tuple(_target(entry / link) for link in ("exe", "root", "cwd")),
         executable=_identity(entry / "exe"),
         root=_identity(entry / "root"),
     )
-
-
-def _after_name(stat: str) -> list[str]:
-    """The fields of /proc/<pid>/stat from the state on (proc_pid_stat(5)); the name may hold anything."""
-    return stat.rpartition(")")[2].split()
 
 
 def _target(link: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from isobench.isolators import cgroup, processes
 from isobench.isolators.contract import Site
 from isobench.isolators.tokens import PREFIX, token_in
-from isobench.procfs import MOUNTINFO, Mount, parse_mountinfo
+from isobench.procfs import MOUNTINFO, Mount, parse_mountinfo, read_names
 from isobench.state import state_dir
 
 Kind: TypeAlias = Literal["process", "mount", "loop device", "cgroup", "link", "network namespace", "file"]
@@ -49,7 +49,7 @@ def find(token: str | None = None) -> tuple[Residue, ...]:
     Meant for runs that have ended: of a live one it finds the working parts too. The calling process and
     its ancestors are never among it. What other users made under such a name is not ours either.
     """
-    search = _Search(token, state_dir().absolute(), parse_mountinfo(MOUNTINFO.read_text()))
+    search = _Search(token, state_dir().absolute(), parse_mountinfo(read_names(MOUNTINFO)))
     finders: tuple[Callable[[_Search], Iterable[Residue]], ...] = (
         _processes,
         _mounts,
@@ -111,7 +111,7 @@ def _mounts(search: _Search) -> Iterator[Residue]:
 
 def _loop_devices(search: _Search) -> Iterator[Residue]:
     for backing in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
-        owner = search.owner(backing.read_text())
+        owner = search.owner(read_names(backing))
         if owner:
             yield Residue("loop device", f"/dev/{backing.parts[3]}", owner)
 

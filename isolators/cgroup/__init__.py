@@ -5,7 +5,7 @@ from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, hierarchies
 from isobench.isolators.cgroup.tree import CgroupTree, CgroupView, Mode, NoCgroups
 from isobench.isolators.cgroup.v1 import V1Tree
 from isobench.isolators.cgroup.v2 import V2Tree
-from isobench.procfs import MOUNTINFO, parse_mountinfo
+from isobench.procfs import MOUNTINFO, parse_mountinfo, read_names
 
 __all__ = ["CgroupTree", "CgroupView", "CpuStat", "detect"]
 
@@ -15,7 +15,7 @@ def detect(mountinfo: str | None = None) -> CgroupTree:
 
     A controller is bound to one version at a time; what counts here is where ``cpu`` is.
     """
-    mounts = parse_mountinfo(MOUNTINFO.read_text() if mountinfo is None else mountinfo)
+    mounts = parse_mountinfo(read_names(MOUNTINFO) if mountinfo is None else mountinfo)
     mounted = hierarchies(mounts)
     on_v1 = frozenset[str]().union(*(h.controllers for h in mounted))
     on_v2 = frozenset[str]().union(*(_offered(h) for h in mounted if h.version == 2))  # noqa: PLR2004

@@ -16,6 +16,7 @@ from isobench.isolators.cgroup.files import make_group, members, named_groups, r
 from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, membership
 from isobench.isolators.tokens import is_token
 from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
+from isobench.procfs import read_names, read_stat, stat_fields
 
 Mode: TypeAlias = Literal["v1", "v2", "hybrid", "none"]
 
@@ -150,12 +151,12 @@ class CgroupTree(ABC):
     def of(self, pid: int) -> CgroupView:
         """The group of a process. CgroupGoneError when it has ended, even if nobody has reaped it yet."""
         try:
-            groups = membership(Path(f"/proc/{pid}/cgroup").read_text())
+            groups = membership(read_names(Path(f"/proc/{pid}/cgroup")))
             # A dead process not yet reaped is shown in the root group on v1: that is not its group.
-            stat = Path(f"/proc/{pid}/stat").read_text()
+            state = stat_fields(read_stat(Path(f"/proc/{pid}")))[0]
         except (FileNotFoundError, ProcessLookupError):
             raise CgroupGoneError(f"process {pid} has ended: it is in no cgroup") from None
-        if stat.rpartition(")")[2].split()[0] in "ZX":
+        if state in "ZX":
             raise CgroupGoneError(f"process {pid} has ended: it is in no cgroup")
         return self._view(f"process {pid}", groups)
 

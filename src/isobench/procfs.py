@@ -1,4 +1,7 @@
-"""Files of /proc and /sys: read where they exist, and the mount table parsed (proc_pid_mountinfo(5))."""
+"""Files of /proc and /sys: read where they exist, and the mount table parsed (proc_pid_mountinfo(5)).
+
+Names in them are bytes of anybody's choosing, seldom but now and then no UTF-8: no reader here minds.
+"""
 
 import re
 from dataclasses import dataclass
@@ -21,6 +24,21 @@ class Mount:
     fstype: str
     source: str
     super_options: tuple[str, ...]
+
+
+def read_names(path: Path) -> str:
+    """A file's text in which paths stay usable as such, whatever their bytes (as ``os.fsdecode`` does)."""
+    return path.read_text(errors="surrogateescape")
+
+
+def read_stat(directory: Path) -> str:
+    """``stat`` of a process directory; what is no UTF-8 in the process's name is replaced."""
+    return (directory / "stat").read_text(errors="replace")
+
+
+def stat_fields(stat: str) -> list[str]:
+    """The fields of /proc/<pid>/stat from the state on (proc_pid_stat(5)); the name may hold anything."""
+    return stat.rpartition(")")[2].split()
 
 
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
@@ -52,6 +70,6 @@ def _plain(text: str) -> str:
 def read_optional(path: Path) -> str | None:
     """The file's text without white space at its ends; None where this host has no such file for us."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return None

@@ -1,6 +1,7 @@
+import os
 from pathlib import Path
 
-from isobench.procfs import parse_mountinfo, read_optional
+from isobench.procfs import parse_mountinfo, read_names, read_optional
 
 
 def test_mount_point_with_a_space_comes_back_as_it_is() -> None:
@@ -16,6 +17,12 @@ def test_number_of_optional_fields_does_not_matter() -> None:
     )
     assert (none.point, none.fstype, none.super_options) == ("/none", "tmpfs", ("rw", "size=4k"))
     assert (two.point, two.source, two.read_only) == ("/two", "x", True)
+
+
+def test_mount_point_that_is_no_utf8_comes_back_as_a_path_to_the_same_place(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_bytes(b"1 0 0:1 / /mnt/\xff rw - tmpfs tmpfs rw\n")
+    (mount,) = parse_mountinfo(read_names(tmp_path / "mountinfo"))
+    assert os.fsencode(mount.point) == b"/mnt/\xff"
 
 
 def test_file_that_is_absent_or_a_directory_reads_as_none(tmp_path: Path) -> None:

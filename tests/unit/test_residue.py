@@ -12,8 +12,9 @@ from typing import get_args
 
 import pytest
 
+from isobench.benchmarks.processes import read_descendants
 from isobench.errors import HostUnfitError
-from isobench.isolators import directory, processes, removal, residue, rootfs
+from isobench.isolators import cgroup, directory, processes, removal, residue, rootfs
 from isobench.isolators.directory import mounts_below, remove_directory
 from isobench.isolators.residue import Residue
 from isobench.isolators.site import open_site
@@ -114,6 +115,28 @@ def test_calling_process_and_its_ancestors_are_never_found() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stdout == "set()\n"
+
+
+NAMED = """
+import ctypes, sys
+ctypes.CDLL(None).prctl(15, b"\\xff\\xfe)", 0, 0, 0)  # PR_SET_NAME of <linux/prctl.h>
+print("named", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_process_with_a_name_that_is_no_utf8_hides_neither_itself_nor_others() -> None:
+    child = [sys.executable, "-c", NAMED, new_token()]
+    with subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as named:
+        assert named.stdout is not None
+        assert named.stdout.readline() == b"named\n"
+        assert b"\xff\xfe)" in Path(f"/proc/{named.pid}/stat").read_bytes()
+
+        assert named.pid in found_pids(child[-1])
+        assert processes.start_ticks(named.pid)
+        assert named.pid in {process.pid for process in read_descendants(os.getpid())}
+        cgroup.detect().of(named.pid)
+        named.communicate()
 
 
 def test_removal_of_a_process_ends_it(state: Path) -> None:
