@@ -9,6 +9,11 @@ from steps_host import can_install
 PINS = ROOT / "constraints.txt"
 
 
+def venv_is_whole() -> bool:
+    """Whether the virtual environment was made to its end: pip comes last, so an interrupted one lacks it."""
+    return PYTHON.exists() and PYTHON.with_name("pip").exists()
+
+
 class VenvPackage(Step):
     """Debian splits ensurepip off Python; without it a virtual environment has no pip.
 
@@ -19,7 +24,7 @@ class VenvPackage(Step):
     remedy = "apt-get install python3-venv   (as root)"
 
     def plan(self) -> str | None:
-        if PYTHON.exists() or importlib.util.find_spec("ensurepip") is not None:
+        if venv_is_whole() or importlib.util.find_spec("ensurepip") is not None:
             return None
         if not can_install():
             raise StepError("a virtual environment needs ensurepip, which this Python lacks", self.remedy)
@@ -38,7 +43,7 @@ class Venv(Step):
     vital = True
 
     def plan(self) -> str | None:
-        return None if PYTHON.exists() else f"make the virtual environment {VENV}"
+        return None if venv_is_whole() else f"make the virtual environment {VENV}"
 
     def do(self) -> None:
         why = f"the virtual environment {VENV} could not be made"

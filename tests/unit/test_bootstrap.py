@@ -155,6 +155,16 @@ def test_python_without_ensurepip_names_the_debian_package(
     assert "apt-get install python3-venv" in caught.value.remedy
 
 
+def test_virtual_environment_without_pip_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps_python, "PYTHON", tmp_path / "python")
+    (tmp_path / "python").touch()
+    assert "make the virtual environment" in str(steps_python.Venv().plan())
+    (tmp_path / "pip").touch()
+    assert steps_python.Venv().plan() is None
+
+
 def test_packages_looked_for_are_those_of_the_role() -> None:
     defaults = (ROLE / "defaults" / "main.yml").read_text()
     listed = re.findall(r"^  - (\S+)", defaults, re.MULTILINE)
