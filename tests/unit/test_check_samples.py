@@ -40,6 +40,38 @@ def test_isolator_without_a_good_sample_fails_and_is_named(
     assert "no samples of memory/lxc\n" in capsys.readouterr().err
 
 
+def test_warm_ups_are_no_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "run", without=("lxc", "startup"))
+    warmup = {
+        "isolator": "lxc",
+        "benchmark": "startup",
+        "status": "ok",
+        "value": 0.5,
+        "detail": {"warmup": True},
+    }
+    with (tmp_path / "run" / "samples.jsonl").open("a") as samples:
+        samples.write(json.dumps(warmup) + "\n")
+    assert main(tmp_path) == 1
+    assert "no samples of startup/lxc\n" in capsys.readouterr().err
+
+
+def test_duration_and_share_of_timed_sections_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text('{"wall_s": 160.0, "timed_s": 120.0}')
+    assert main(tmp_path) == 0
+    assert "wall time 160.0 s, 75% of it in timed sections\n" in capsys.readouterr().out
+
+
+def test_run_without_a_record_has_an_unknown_duration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "run")
+    assert main(tmp_path) == 0
+    assert "duration unknown: FileNotFoundError" in capsys.readouterr().out
+
+
 def test_folder_without_runs_fails_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(tmp_path) == 1
     assert str(tmp_path) in capsys.readouterr().err
