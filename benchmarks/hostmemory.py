@@ -97,12 +97,13 @@ def read_bystanders_bytes(instances: Collection[int], proc: Path = PROC) -> int:
     """Anonymous and shared memory of all processes that belong to no instance.
 
     Pages that forked processes still share are counted for each of them: PSS would not, but costs a walk
-    through all page tables of the host, and only the change of this sum matters.
+    through all page tables of the host, and only the change of this sum matters. Processes that /proc hides
+    from us (mounted with hidepid, and we are not root) are left out.
     """
     total = 0
     for entry in proc.iterdir():
         if not entry.name.isdecimal() or int(entry.name) in instances:
             continue
-        with suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             total += parse_resident((entry / "status").read_text(errors="replace"))
     return total

@@ -44,7 +44,7 @@ def read_steal_s() -> float:
 
 
 def read_descendants(ancestor: int, proc: Path = PROC) -> tuple[Process, ...]:
-    """Children, grandchildren … of a process, by id; those that end meanwhile are left out."""
+    """Children, grandchildren … of a process, by id, without those that end meanwhile or that /proc hides."""
     return _below(ancestor, sorted(_read_all(proc), key=lambda process: process.pid))
 
 
@@ -72,7 +72,7 @@ def _read_all(proc: Path) -> Iterator[Process]:
     for entry in proc.iterdir():
         if not entry.name.isdecimal():
             continue
-        with suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             parent = parse_parent(read_stat(entry))
             yield Process(int(entry.name), parent, parse_cmdline((entry / "cmdline").read_bytes()))
 

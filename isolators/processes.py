@@ -83,7 +83,8 @@ def _living() -> Iterator[Process]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended while we read
+        # It has ended while we read, or it is another user's and /proc is mounted with hidepid.
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             if process := _read(entry):
                 yield process
 

@@ -1,5 +1,6 @@
 """The host's memory account, over texts as kernels write them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from isobench.benchmarks.hostmemory import (
@@ -120,3 +121,11 @@ def test_bystanders_are_all_processes_but_the_instances(tmp_path: Path) -> None:
     (tmp_path / "10").mkdir()  # it has ended since the listing
     (tmp_path / "meminfo").write_text("MemTotal: 5 kB\n")
     assert read_bystanders_bytes([8], tmp_path) == 10 * KIB
+
+
+def test_bystander_that_proc_hides_is_left_out(tmp_path: Path, hide: Callable[[Path], None]) -> None:
+    for pid in (1, 8):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "status").write_text(f"RssAnon:\t {pid} kB\n")
+    hide(tmp_path / "1")
+    assert read_bystanders_bytes([], tmp_path) == 8 * KIB

@@ -1,5 +1,6 @@
 """Finding the processes of instances."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,13 @@ def test_process_that_ends_while_we_look_is_left_out(tmp_path: Path) -> None:
     make_process(tmp_path, 20, 10)
     make_process(tmp_path, 21, 10)
     (tmp_path / "20" / "cmdline").unlink()
+    assert [process.pid for process in read_descendants(10, tmp_path)] == [21]
+
+
+def test_process_that_proc_hides_is_left_out(tmp_path: Path, hide: Callable[[Path], None]) -> None:
+    make_process(tmp_path, 20, 10)
+    make_process(tmp_path, 21, 10)
+    hide(tmp_path / "20")
     assert [process.pid for process in read_descendants(10, tmp_path)] == [21]
 
 

@@ -139,6 +139,17 @@ def test_process_with_a_name_that_is_no_utf8_hides_neither_itself_nor_others() -
         named.communicate()
 
 
+@pytest.mark.usefixtures("state")
+def test_process_that_proc_hides_is_left_out_and_others_are_found(hide: Callable[[Path], None]) -> None:
+    token = new_token()
+    with (
+        running("tail", "-f", "/dev/null", f"/dev/null/{token}-0") as hidden,
+        running("tail", "-f", "/dev/null", f"/dev/null/{token}-1") as pid,
+    ):
+        hide(Path(f"/proc/{hidden}"))
+        assert found_pids(token) & {hidden, pid} == {pid}
+
+
 def test_removal_of_a_process_ends_it(state: Path) -> None:
     root = rootfs.build(rootfs.agent_binary(), state / "cache")
     with subprocess.Popen([root / "isoagent", "60"]) as process:
