@@ -5,6 +5,7 @@ only for a signal, for results that cannot be written, and for a defect of the e
 measured until then is in the journal, and :func:`resume` goes on from there.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -200,7 +201,7 @@ def _nothing_to_do(out: Path, stored: StoredRun, observer: Observer) -> Outcome:
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """A folder for the results; removed again if the run never came to write into it."""
-    existed = folder.exists()
+    existed = os.path.lexists(folder)  # says False where it cannot look: claim() tells why
     claim(folder)
     try:
         yield

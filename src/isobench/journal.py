@@ -141,9 +141,13 @@ def load(folder: Path) -> StoredRun:
 def read_record(folder: Path) -> RunRecord:
     """Read run.json of a result folder."""
     path = folder / RUN_FILE
-    if not folder.is_dir():
+    try:
+        is_folder, has_record = folder.is_dir(), path.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise ResultsError(f"{folder}: cannot be read: {error.strerror}", remedy=_WHICH_FOLDER) from error
+    if not is_folder:
         raise ResultsError(f"{folder}: there is no such folder", remedy=_WHICH_FOLDER)
-    if not path.is_file():
+    if not has_record:
         raise ResultsError(
             f"{folder}: not a result folder of isobench, it has no {RUN_FILE}", remedy=_WHICH_FOLDER
         )

@@ -58,6 +58,44 @@ def test_mistake_in_the_matrix_ends_with_2_before_anything_is_made(
     assert [path.name for path in Path().iterdir()] == ["matrix.toml"]
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["run", "matrix.toml", "--out"], "results cannot be written there: File name too long"),
+        (["resume"], "cannot be read: File name too long"),
+        (["report"], "cannot be read: File name too long"),
+        (["report", "--summary"], "cannot be read: File name too long"),
+    ],
+)
+def test_folder_with_a_name_too_long_for_any_file_system_ends_with_2(
+    command: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "x" * 300]) == 2
+
+    error, remedy = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert error.endswith(said)
+    assert remedy.startswith("remedy: ")
+
+
+@pytest.mark.parametrize("command", [["run", "matrix.toml", "--out"], ["resume"], ["report"]])
+def test_folder_that_may_not_be_searched_ends_with_2(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat, mkdir = os.stat, os.mkdir
+
+    def checked(path: str | Path) -> str | Path:
+        if "closed/" in str(path):  # permissions would not bind root
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return path
+
+    monkeypatch.setattr(os, "stat", lambda path, **how: stat(checked(path), **how))
+    monkeypatch.setattr(os, "mkdir", lambda path, mode=0o777: mkdir(checked(path), mode))
+
+    assert main([*command, "closed/run"]) == 2
+
+    assert "Permission denied" in capsys.readouterr().err
+
+
 def test_disk_that_fills_up_ends_with_2_and_resume_keeps_every_sample(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
