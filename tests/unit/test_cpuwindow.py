@@ -79,8 +79,8 @@ def test_share_is_the_quota_when_readings_come_late_by_less_than_the_standstill(
     phase_ns: int, late_ns: int
 ) -> None:
     window = watched(Group(50 * MS, 1, phase_ns, late_ns=late_ns))
-    # A refill may come between the readings of one mark: then the ends do not count as still, and the share is
-    # rated by the time that passed, in which being late counts: 5 ms in 1 s.
+    # A refill may come between the readings of one mark: then the ends do not count as still, and the share
+    # is rated by the time that passed, in which being late counts: 5 ms in 1 s.
     assert window.cpus == pytest.approx(0.5, rel=1e-9 if window.still else 0.01)
 
 
