@@ -58,7 +58,7 @@ class IsolatorRecord:
 
 @dataclass(frozen=True, slots=True)
 class ToolRecord:
-    """A host program that an isolator ran."""
+    """A host program that an isolator ran, or the agent (``isoagent``), which starts every instance."""
 
     path: str | None = None
     version: str | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from isobench import __version__
 from isobench.errors import UsageError
 from isobench.isolators.contract import Site
+from isobench.isolators.rootfs import AGENT_NAME
 from isobench.journal import RunRecord, ToolRecord
 from isobench.journal_writer import now_utc
 from isobench.lab import Lab
@@ -30,7 +31,11 @@ def new_record(
         seed=seed,
         matrix=matrix.to_dict(),
         host=lab.host(site),
-        tools={tool: _tool_record(lab, tool) for tool in tools},
+        tools={
+            # Under its bare name, not its path, which holds a hash and the state directory.
+            AGENT_NAME: _tool_record(lab, str(site.agent)),
+            **{tool: _tool_record(lab, tool) for tool in tools},
+        },
         isolators=tuple(member.record() for member in members),
         benchmarks=tuple(benchmark.name for benchmark in matrix.benchmarks),
         wall_s=0.0,
@@ -50,8 +55,10 @@ def check_same(folder: Path, record: RunRecord, lab: Lab, site: Site) -> None:
     now: dict[str, Any] = {key: host.get(key) for key in SAME_HOST}
     before["isobench_version"], now["isobench_version"] = record.isobench_version, __version__
     for name, tool in record.tools.items():
-        found = _tool_record(lab, name)
-        if tool.sha256 and found.sha256:  # one that has gone makes its isolator unavailable
+        found = _tool_record(lab, str(site.agent) if name == AGENT_NAME else name)
+        if name == AGENT_NAME:
+            before["the agent's SHA-256"], now["the agent's SHA-256"] = tool.sha256, found.sha256
+        elif tool.sha256 and found.sha256:  # one that has gone makes its isolator unavailable
             before[f"tools.{name}"], now[f"tools.{name}"] = asdict(tool), asdict(found)
     changed = [f"{key} was {before[key]} and is {now[key]}" for key in before if before[key] != now[key]]
     if changed:

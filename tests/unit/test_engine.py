@@ -1,5 +1,6 @@
 """The engine with scripted isolators: what is journaled, in which order, and what survives what."""
 
+import hashlib
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ from isobench.errors import (
     UsageError,
 )
 from isobench.fakelab import fake_lab
+from isobench.host import tool_record
 from isobench.isolators.contract import Isolator, Site
 from isobench.journal import load, read_run
 from isobench.lab import Lab
@@ -425,6 +427,38 @@ def test_resume_with_another_build_of_a_tool_is_refused_by_name(
     changed = replace(lab, tool=lambda _name: {"path": "/opt/runc", "version": "2.0", "sha256": "1" * 64})
     with pytest.raises(UsageError, match=r"tools\.runc was .*'version': '1\.0'.* and is .*'version': '2\.0'"):
         resume(out, Recorder(), changed)
+
+
+def test_agent_is_recorded_among_the_tools_by_its_own_name(lab: Lab, out: Path) -> None:
+    record = run(matrix(), out, Recorder(), replace(lab, tool=tool_record)).record
+    assert record.tools["isoagent"].sha256 is None  # the fake host has no agent
+
+    with lab.open_site() as site:
+        site.agent.write_bytes(b"agent")
+    record = run(matrix(), out.with_name("second"), Recorder(), replace(lab, tool=tool_record)).record
+    assert record.tools["isoagent"].sha256 == hashlib.sha256(b"agent").hexdigest()
+
+
+def test_resume_with_another_agent_is_refused(lab: Lab, out: Path) -> None:
+    lab = replace(lab, tool=tool_record)
+    with lab.open_site() as site:
+        site.agent.write_bytes(b"agent")
+    interrupted(lab, out, matrix(), 2)
+
+    site.agent.write_bytes(b"another")
+    with pytest.raises(UsageError, match=r"the agent's SHA-256 was d4f0bc5a29de06b5.* and is "):
+        resume(out, Recorder(), lab)
+
+
+def test_resume_with_the_same_agent_at_another_place_goes_on(lab: Lab, out: Path, tmp_path: Path) -> None:
+    places = [tmp_path, tmp_path / "elsewhere"]
+    for place in places:
+        place.mkdir(exist_ok=True)
+        (place / "agent").write_bytes(b"agent")
+    interrupted(replace(lab, tool=tool_record), out, matrix(), 2)
+
+    moved = replace(fake_lab(places[1]), tool=tool_record)
+    assert resume(out, Recorder(), moved).status == "finished"
 
 
 def readiness_of(name: str, readiness: Readiness) -> Callable[[Isolator[Any], Site], Readiness]:
