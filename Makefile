@@ -11,7 +11,7 @@ help:  ## what can be made
 
 setup:  ## virtual environment, host packages, guest kernel, agent: what is missing of them
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "isobench needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
-	@$(PYTHON) scripts/bootstrap.py
+	@$(PYTHON) scripts/bootstrap.py $(MAKECMDGOALS)
 
 bench: setup  ## measure the quick matrix on this host and write the report
 	@SECONDS=0; $(BIN)/isobench run --quick --report; code=$$?; echo "make bench: $$SECONDS s"; exit $$code

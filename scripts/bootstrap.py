@@ -1,4 +1,4 @@
-"""Set up whatever `make bench` and `make test` need and this host lacks; says first what it will do.
+"""Set up whatever targets of make need and this host lacks: ``bootstrap.py [TARGET...]``; says first what.
 
 Runs on the system's Python with nothing but the standard library. Each step knows whether it is needed,
 so that with nothing missing it is all over in a fraction of a second. What cannot be done is left out,
@@ -9,18 +9,22 @@ import sys
 from collections.abc import Sequence
 
 from steps import Step, StepError
-from steps_host import Agent, GuestKernel, HostPackages
+from steps_host import Agent, GuestKernel, HostPackages, TargetPackages
 from steps_python import Dependencies, Package, Venv, VenvPackage
 
-STEPS: tuple[Step, ...] = (
-    VenvPackage(),
-    Venv(),
-    Dependencies(),
-    Package(),
-    HostPackages(),
-    GuestKernel(),
-    Agent(),
-)
+
+def steps_for(targets: Sequence[str]) -> tuple[Step, ...]:
+    """All steps, in their order, for these targets of make."""
+    return (
+        VenvPackage(),
+        Venv(),
+        Dependencies(),
+        Package(),
+        HostPackages(),
+        TargetPackages(targets),
+        GuestKernel(),
+        Agent(),
+    )
 
 
 def set_up(steps: Sequence[Step]) -> int:
@@ -66,4 +70,4 @@ def _do(step: Step, left_out: list[StepError]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(set_up(STEPS))
+    sys.exit(set_up(steps_for(sys.argv[1:])))

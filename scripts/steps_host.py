@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from build_agent import AGENT_DIR, BINARY, has_musl_gcc
@@ -23,15 +24,21 @@ SHOWN_BY = {
 }
 """Command or file → the Debian package it shows to be there; the role's ``isobench_host_packages``."""
 
+SHOWN_BY_FOR = {
+    "test": {"chromium": "chromium"},
+    "perf": {"hyperfine": "hyperfine", "bwrap": "bubblewrap"},
+}
+"""The same for one target of make alone; together the role's ``isobench_host_test_packages``."""
+
 
 def can_install() -> bool:
     """Whether we can install Debian packages. Never through sudo: a benchmark asks for no passwords."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def missing_packages() -> str:
-    """Packages that are not there, separated by spaces; found by their files, for dpkg takes longer."""
-    return " ".join(sorted({package for thing, package in SHOWN_BY.items() if not _is_there(thing)}))
+def missing_packages(shown_by: Mapping[str, str]) -> list[str]:
+    """Packages that are not there; found by their files, for dpkg takes longer."""
+    return sorted({package for thing, package in shown_by.items() if not _is_there(thing)})
 
 
 def _is_there(thing: str) -> bool:
@@ -42,7 +49,7 @@ def _is_there(thing: str) -> bool:
     return shutil.which(thing, path=path) is not None
 
 
-def play(tag: str, *, why_not: str, remedy: str) -> None:
+def play(tag: str, *, why_not: str, remedy: str, variables: Mapping[str, object] | None = None) -> None:
     """Run one part of the project's Ansible role on this host."""
     env = {
         "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"),
@@ -51,15 +58,18 @@ def play(tag: str, *, why_not: str, remedy: str) -> None:
         "LC_ALL": "C.UTF-8",  # Ansible refuses any other encoding; a minimal Debian has none set
     }
     playbook = [VENV / "bin" / "ansible-playbook", ROOT / "ansible" / "provision.yml"]
-    variables = json.dumps({"isobench_host_state_dir": str(state_dir())})
-    run([*playbook, "--tags", tag, "--extra-vars", variables], why_not=why_not, remedy=remedy, env=env)
+    extra = json.dumps({"isobench_host_state_dir": str(state_dir()), **(variables or {})})
+    run([*playbook, "--tags", tag, "--extra-vars", extra], why_not=why_not, remedy=remedy, env=env)
 
 
 class HostPackages(Step):
     """The tools of the isolators and the compiler, through the role."""
 
+    tag = "packages"
+    shown_by: Mapping[str, str] = SHOWN_BY
+
     def plan(self) -> str | None:
-        packages = missing_packages()
+        packages = " ".join(missing_packages(self.shown_by))
         if not packages:
             return None
         if not can_install():
@@ -67,11 +77,28 @@ class HostPackages(Step):
         return f"install the Debian packages {packages} and what they depend on (role isobench_host)"
 
     def do(self) -> None:
-        packages = missing_packages()
-        play("packages", why_not=f"{packages} could not be installed", remedy=self._remedy(packages))
+        missing = missing_packages(self.shown_by)
+        packages = " ".join(missing)
+        play(
+            self.tag,
+            why_not=f"{packages} could not be installed",
+            remedy=self._remedy(packages),
+            variables={f"isobench_host_{self.tag}": missing},
+        )
 
     def _remedy(self, packages: str) -> str:
         return f"apt-get install --no-install-recommends {packages}   (as root)"
+
+
+class TargetPackages(HostPackages):
+    """What only some targets of make need (the browser of the tests), through the role: not `make bench`."""
+
+    tag = "test_packages"
+
+    def __init__(self, targets: Iterable[str]) -> None:
+        self.shown_by = {
+            thing: package for target in targets for thing, package in SHOWN_BY_FOR.get(target, {}).items()
+        }
 
 
 class GuestKernel(Step):

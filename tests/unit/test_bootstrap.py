@@ -1,6 +1,8 @@
 """The set-up says first what it will do, does what it can, and names what it left out."""
 
+import json
 import re
+import subprocess
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,10 +167,55 @@ def test_virtual_environment_without_pip_is_made_anew(
     assert steps_python.Venv().plan() is None
 
 
-def test_packages_looked_for_are_those_of_the_role() -> None:
+@pytest.mark.parametrize(
+    ("variable", "tables"),
+    [
+        ("isobench_host_packages", [steps_host.SHOWN_BY]),
+        ("isobench_host_test_packages", list(steps_host.SHOWN_BY_FOR.values())),
+    ],
+)
+def test_packages_looked_for_are_those_of_the_role(variable: str, tables: list[dict[str, str]]) -> None:
     defaults = (ROLE / "defaults" / "main.yml").read_text()
-    listed = re.findall(r"^  - (\S+)", defaults, re.MULTILINE)
-    assert sorted(listed) == sorted(set(steps_host.SHOWN_BY.values()))
+    block = re.search(rf"^{variable}:\n((?:  - .*\n)+)", defaults, re.MULTILINE)
+    assert block
+    listed = re.findall(r"^  - (\S+)", block[1], re.MULTILINE)
+    assert sorted(listed) == sorted({package for table in tables for package in table.values()})
+
+
+@pytest.mark.parametrize(
+    ("targets", "packages"),
+    [
+        (["bench"], None),
+        ([], None),
+        (["test"], "chromium"),
+        (["perf"], "bubblewrap hyperfine"),
+        (["bench", "test"], "chromium"),
+    ],
+)
+def test_packages_of_tests_are_announced_for_the_targets_that_use_them_alone(
+    targets: list[str], packages: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "chromium", "hyperfine", "bwrap")
+    monkeypatch.setattr("steps_host.os.geteuid", lambda: 0)
+    sentences = [steps_host.HostPackages().plan(), steps_host.TargetPackages(targets).plan()]
+    told = packages and f"install the Debian packages {packages} and what they depend on (role isobench_host)"
+    assert sentences == [None, told]
+
+
+def test_only_what_was_announced_is_asked_of_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    hide(monkeypatch, "hyperfine", "chromium")
+    monkeypatch.setattr("steps_host.run", lambda argv, **_: commands.append([str(word) for word in argv]))
+    steps_host.TargetPackages(["test"]).do()
+    ((*_, tags, tag, extra, variables),) = commands
+    assert (tags, tag, extra) == ("--tags", "test_packages", "--extra-vars")
+    assert json.loads(variables)["isobench_host_test_packages"] == ["chromium"]
+
+
+def test_make_tells_the_set_up_its_targets() -> None:
+    make = ["make", "--dry-run", "test", "PYTHON=python3"]
+    commands = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "scripts/bootstrap.py test\n" in commands
 
 
 def test_every_variable_of_the_role_is_documented_in_its_argument_specs() -> None:
