@@ -154,6 +154,16 @@ def runc_pairs(site: Site, launch: Launch) -> list[Pair]:
     ]
 
 
+def left_out() -> str | None:
+    """Which rows are missing for want of a tool, and the command that brings it; None when all are there."""
+    tools = {"hyperfine": "hyperfine", "bwrap": "bubblewrap"}
+    lacking = " ".join(package for command, package in tools.items() if not shutil.which(command))
+    if not lacking:
+        return None
+    remedy = f"apt-get install --no-install-recommends {lacking}   (as root)"
+    return f"left out: the rows that need {lacking}\n  mend it with: {remedy}"
+
+
 def main() -> None:
     """Measure every pair in alternating rounds and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -189,6 +199,8 @@ def main() -> None:
             )
     console = Console()
     Console(width=max(console.width, 130)).print(table)
+    if lack := left_out():
+        print(lack)
 
 
 if __name__ == "__main__":
