@@ -6,6 +6,7 @@ may lie in a directory in which everybody can make files: it is never followed a
 ever read of it is this text.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -66,8 +67,18 @@ def _write_holder(path: Path, fd: int) -> None:
 def _unwritable(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{path}: the lock of this host cannot be written: {error.strerror}",
-        remedy=f"make it writable, as root: chmod 666 {path}",
+        remedy=_remedy(path, error),
     )
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"free some space: df {path.parent}"
+    if error.errno in {errno.ELOOP, errno.EISDIR}:
+        return f"a link or a directory has its name; move it away, as root: mv -T {path} {path}.old"
+    if os.path.lexists(path):
+        return f"make it writable, as root: chmod 666 {path}"
+    return f"let every user make files there, as root: mkdir -p {path.parent} && chmod 1777 {path.parent}"
 
 
 def _locked(path: Path, text: bytes) -> LockedError:

@@ -1,5 +1,6 @@
 """One run at a time: the lock names its holder and ends with it."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench import state
 from isobench.errors import LockedError, OutputError
 from isobench.lock import host_lock
 from isobench.state import lock_path
@@ -82,7 +84,60 @@ def test_place_that_cannot_be_written_is_named_with_remedy() -> None:
     ):
         pass
 
-    assert error.value.remedy == "make it writable, as root: chmod 666 /proc/isobench/lock"
+    assert error.value.remedy == (
+        "let every user make files there, as root: mkdir -p /proc/isobench && chmod 1777 /proc/isobench"
+    )
+
+
+def test_lock_file_that_may_not_be_written_is_named_with_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+
+    def refuse(*_: object) -> int:  # permissions would not bind root
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OutputError, match="Permission denied") as error, host_lock(path):
+        pass
+
+    assert error.value.remedy == f"make it writable, as root: chmod 666 {path}"
+
+
+def test_full_file_system_is_no_matter_of_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with pytest.raises(OutputError, match="No space left") as error, host_lock(tmp_path / "lock"):
+        pass
+
+    assert error.value.remedy == f"free some space: df {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("modes", "chosen"),
+    [
+        ((0o1777, 0o1777), "0"),
+        ((0o755, 0o1777), "1"),  # Fedora, Arch
+        ((0o777, 0o1777), "1"),  # anybody could remove the lock of another
+        ((None, 0o1777), "1"),
+        ((0o755, 0o755), "1"),
+    ],
+)
+def test_lock_is_in_the_first_directory_shared_by_all_users(
+    modes: tuple[int | None, int], chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, mode in enumerate(modes):
+        if mode is not None:
+            (tmp_path / str(number)).mkdir()
+            (tmp_path / str(number)).chmod(mode)
+    monkeypatch.setattr(state, "LOCK_DIRECTORIES", (tmp_path / "0", tmp_path / "1"))
+
+    assert lock_path() == tmp_path / chosen / "isobench.lock"
 
 
 def test_lock_of_another_user_is_opened_and_writable_for_the_next(tmp_path: Path) -> None:
@@ -96,9 +151,10 @@ def test_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("precious")
     (tmp_path / "lock").symlink_to(tmp_path / "target")
 
-    with pytest.raises(OutputError), host_lock(tmp_path / "lock"):
+    with pytest.raises(OutputError) as error, host_lock(tmp_path / "lock"):
         pass
 
+    assert str(error.value.remedy).endswith(f"mv -T {tmp_path}/lock {tmp_path}/lock.old")
     assert (tmp_path / "target").read_text() == "precious"
 
 
