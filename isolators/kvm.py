@@ -2,7 +2,8 @@
 
 A device node proves nothing: under a hypervisor that passes /dev/kvm on without the hardware behind it, a
 guest creeps along instruction by instruction. The trial costs up to its limit in seconds, so its verdict
-is kept for as long as what it depends on stays the same.
+is kept for as long as what it depends on stays the same; `isobench doctor` forgets one that was negative
+and tries again, for a host that was merely busy at that moment.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
@@ -49,15 +51,30 @@ def remembered(cache: Path, machine: Machine, trial: Callable[[], Verdict]) -> V
     Kept in ``cache``; anything unreadable there counts as none.
     """
     place = cache / "kvm" / f"{key(machine, _BOOT_ID.read_text())}.json"
-    try:
-        return Verdict(**json.loads(place.read_text()))
-    except (OSError, ValueError, TypeError):
-        verdict = trial()
+    if known := _read(place):
+        return known
+    verdict = trial()
     place.parent.mkdir(parents=True, exist_ok=True)
     draft = place.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps(asdict(verdict)))
     draft.rename(place)
     return verdict
+
+
+def forget_refusals(cache: Path) -> None:
+    """Have the next probe try KVM again wherever it did not work; only while no run needs the verdict."""
+    for place in (cache / "kvm").glob("*.json"):
+        verdict = _read(place)
+        if verdict and not verdict.works:
+            with suppress(OSError):  # a cache that is read-only keeps it
+                place.unlink()
+
+
+def _read(place: Path) -> Verdict | None:
+    try:
+        return Verdict(**json.loads(place.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def key(machine: Machine, boot_id: str) -> str:

@@ -103,6 +103,24 @@ def test_grid_has_a_word_for_every_isolator_and_benchmark(capsys: pytest.Capture
     ]
 
 
+def test_negative_verdict_on_kvm_is_forgotten_before_isolators_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = tmp_path / "cache" / "kvm" / "0.json"
+    verdict.parent.mkdir(parents=True)
+    verdict.write_text('{"works": false, "reason": "no guest was ready in time"}')
+    there = []
+
+    def check(isolator: Isolator[Any], site: Site) -> Readiness:
+        there.append(verdict.exists())
+        return isolator.probe(site)
+
+    monkeypatch.setattr(readiness, "check", check)
+    assert main(["doctor", "m.toml"]) == 0
+    assert there
+    assert not any(there)
+
+
 def test_reason_is_said_once_for_all_it_holds_for_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     said = page(capsys)
     assert "  absent, also-absent: the program fake is not installed\n" in said

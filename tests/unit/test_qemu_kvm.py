@@ -49,6 +49,25 @@ def test_verdict_is_remembered_and_the_trial_made_once(
     assert trial.calls == 1
 
 
+def test_refusal_that_is_forgotten_is_tried_again_and_success_is_kept(
+    tmp_path: Path, machine: Machine
+) -> None:
+    creeping, working = Trial(Verdict(works=False, reason="it creeps")), Trial(Verdict(works=True))
+    larger = replace(machine, memory_mib=256)
+    kvm.remembered(tmp_path, machine, creeping)
+    kvm.remembered(tmp_path, larger, working)
+
+    kvm.forget_refusals(tmp_path)
+
+    assert kvm.remembered(tmp_path, machine, working) == Verdict(works=True)
+    kvm.remembered(tmp_path, larger, working)
+    assert (creeping.calls, working.calls) == (1, 2)
+
+
+def test_forgetting_where_nothing_is_remembered_is_no_error(tmp_path: Path) -> None:
+    kvm.forget_refusals(tmp_path / "cache")
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"works": true', b"\xff\xfe"])
 def test_damaged_memory_means_another_trial(tmp_path: Path, machine: Machine, damage: bytes) -> None:
     trial = Trial(Verdict(works=True))

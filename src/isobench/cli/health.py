@@ -1,4 +1,5 @@
-"""What ``isobench doctor`` finds out, as a value; nothing is shown here and nothing on the host is changed.
+"""What ``isobench doctor`` finds out, as a value; nothing is shown here and nothing on the host is changed,
+but that what KVM failed at before is forgotten and tried again.
 
 A doctor must not fall ill himself: what goes wrong while looking becomes part of the finding.
 """
@@ -77,11 +78,13 @@ def _site(stack: ExitStack) -> Site | Readiness:
     """A place to try isolators in, or why there is none."""
     try:
         stack.enter_context(host_lock(lock_path()))
-        return stack.enter_context(open_site())
+        site = stack.enter_context(open_site())
     except LockedError:
         raise
     except (IsobenchError, OSError) as error:
         return _lack(error)
+    kvm.forget_refusals(site.cache)
+    return site
 
 
 def _finding(
