@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 from isobench.benchmarks import registry as benchmark_registry
 from isobench.cli import app, main, names
+from isobench.cli.options import options_of
 from isobench.isolators import registry as isolator_registry
 from isobench.isolators.contract import Isolator
 from isobench.plugins import Registry
 
 
-def listed(what: str, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str | None]]:
+def listed(what: str, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
     assert main(["list", what, "--json"]) == 0
     return {row["name"]: row for row in json.loads(capsys.readouterr().out)}
 
@@ -55,11 +57,79 @@ def test_listing_needs_no_agent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "bare" in listed("isolators", capsys)
 
 
-def test_description_is_folded_under_itself(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("what", "name", "line"),
+    [
+        ("isolators", "runc", 'options: binary = "runc"'),
+        ("benchmarks", "memory", "parameters: blocks (integer), instances = [1, 2, 4, 8], "),
+    ],
+)
+def test_options_stand_below_the_description_in_its_column(
+    what: str, name: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", what]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    number = next(number for number, text in enumerate(lines) if text.startswith(name))
+    column = lines[number].index("built in  ") + len("built in  ")
+    assert lines[number + 1].startswith(" " * column + line)
+
+
+def test_isolator_without_options_takes_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "isolators"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(isolator_registry.BUILTIN)
-    assert lines[0].startswith("bare        built in  ")
+    assert [text.split()[0] for text in lines[:2]] == ["bare", "chroot"]
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "expected"),
+    [
+        ("isolators", "bare", {}),
+        (
+            "isolators",
+            "qemu",
+            {
+                "binary": ("text", "qemu-system-x86_64"),
+                "accel": ('"auto" | "kvm" | "tcg"', "auto"),
+                "machine": ("text", "pc"),
+                "cpus": ("integer", 2),
+                "memory_mib": ("integer", 128),
+                "kernel": ("text", None),
+            },
+        ),
+        (
+            "benchmarks",
+            "memory",
+            {
+                "blocks": ("integer", None),
+                "instances": ("list of integer", [1, 2, 4, 8]),
+                "instances_vm": ("list of integer", [1, 2, 4]),
+            },
+        ),
+    ],
+)
+def test_options_in_json_have_name_type_and_default(
+    what: str,
+    name: str,
+    expected: dict[str, tuple[str, object]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = listed(what, capsys)[name]["options"]
+    assert {one["name"]: (one["type"], one["default"]) for one in options} == expected
+    assert not any(one["required"] for one in options)
+
+
+class Strange(BaseModel):
+    """Options such as another package might have."""
+
+    needed: int
+    steps: tuple[dict[str, int], ...] = ({"a": 1},)
+
+
+def test_option_without_a_short_default_shows_its_type() -> None:
+    assert [str(one) for one in options_of(Strange)] == [
+        "needed (integer, required)",
+        "steps (list of dict[str, int])",
+    ]
 
 
 def test_plugin_is_listed_with_its_package_and_the_docstring_of_its_class(

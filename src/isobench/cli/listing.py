@@ -11,15 +11,19 @@ import typer
 from isobench.cli import output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from pydantic import BaseModel
     from rich.text import Text
 
+    from isobench.cli.options import Option
     from isobench.plugins import Registry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="What a matrix can name, one line each.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="What a matrix can name, and the options of each."
+)
 
 WORKLOADS = {
     "ready": "says that it runs, and exits: what `startup` starts",
@@ -40,6 +44,8 @@ class Row:
     problem: str | None = None
     """Why it cannot be used: its package is broken, or two packages claim the name."""
     remedy: str | None = None
+    options: tuple[Option, ...] = ()
+    """What its table in a matrix can hold: the options of an isolator, the parameters of a benchmark."""
 
 
 @app.command()
@@ -47,7 +53,7 @@ def isolators(json: Json = False) -> None:
     """Ways to isolate a workload: the kinds an [[isolator]] table can name."""
     from isobench.isolators.registry import REGISTRY
 
-    _show(_rows(REGISTRY), json)
+    _show(_rows(REGISTRY, lambda cls: cls.Options), json, options="options")
 
 
 @app.command()
@@ -55,7 +61,7 @@ def benchmarks(json: Json = False) -> None:
     """What can be measured: the names for [run] benchmarks and for --benchmark."""
     from isobench.benchmarks.registry import REGISTRY
 
-    _show(_rows(REGISTRY), json)
+    _show(_rows(REGISTRY, lambda cls: cls.Params), json, options="parameters")
 
 
 @app.command()
@@ -64,11 +70,14 @@ def workloads(json: Json = False) -> None:
     _show((Row(name, text, "built in") for name, text in WORKLOADS.items()), json)
 
 
-def _rows(registry: Registry[Any]) -> Iterable[Row]:
+def _rows(registry: Registry[Any], model: Callable[[Any], type[BaseModel]]) -> Iterable[Row]:
+    from isobench.cli.options import options_of
+
     for entry in registry.entries():
         source = "built in" if entry.distribution == "isobench" else entry.distribution
         description = "" if entry.cls is None else summary(entry.cls, entry.name)
-        yield Row(entry.name, description, source, entry.reason, entry.remedy)
+        options = () if entry.cls is None else options_of(model(entry.cls))
+        yield Row(entry.name, description, source, entry.reason, entry.remedy, options)
 
 
 def summary(cls: type, name: str) -> str:
@@ -81,7 +90,7 @@ def summary(cls: type, name: str) -> str:
     return " ".join(text.partition("\n\n")[0].split()).replace("``", "").rstrip(".")
 
 
-def _show(rows: Iterable[Row], json: bool) -> None:
+def _show(rows: Iterable[Row], json: bool, *, options: str = "") -> None:
     if json:
         output.print_json([asdict(row) for row in rows])
         return
@@ -90,14 +99,18 @@ def _show(rows: Iterable[Row], json: bool) -> None:
     output.columns(
         output.console(),
         [
-            (Text(row.name, style="bold"), Text(row.source, style="dim"), _described(row, Text()))
+            (Text(row.name, style="bold"), Text(row.source, style="dim"), _described(row, Text(), options))
             for row in rows
         ],
     )
 
 
-def _described(row: Row, text: Text) -> Text:
+def _described(row: Row, text: Text, options: str) -> Text:
     if row.problem is None:
-        return text.append(output.printable(row.description))
+        text.append(output.printable(row.description))
+        if not row.options:
+            return text
+        told = ", ".join(str(option) for option in row.options)
+        return text.append(output.printable(f"\n{options}: {told}"), style="dim")
     text.append(output.printable(f"cannot be used: {row.problem}"), style="red")
     return text.append(output.printable(f"\nremedy: {row.remedy}")) if row.remedy else text
