@@ -36,8 +36,8 @@ def doctor(
 ) -> None:
     """Say what can be measured here, what cannot, why, and the command that mends it.
 
-    Starts every isolator once, to be sure; changes nothing on the host. Exits with 0 whatever it finds, and
-    with 3 while a run is going on, which it would disturb.
+    Starts every isolator once, to be sure. No setting is changed; what it starts is removed again. Exits
+    with 0 whatever it finds, and with 3 while a run is going on, which it would disturb.
     """
     from isobench.cli import doctor_text, health
     from isobench.matrix import builtin_matrix, narrow, read_matrix
