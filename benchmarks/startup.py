@@ -5,6 +5,7 @@ How each figure is made, and what it contains: docs/benchmarks/startup.md.
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -60,8 +61,11 @@ class Startup(Benchmark[StartupParams]):
         capabilities = isolator.capabilities
         warmups = _warmups(capabilities, context.params)
         count = warmups + _starts_a_block(cell, capabilities, context.params)
-        with isolator.prepare(context.site, (AGENT_INSIDE, "ready")) as launch:
-            events = starter.batch(context.site.agent, launch, count, timeout_s=context.timeout_s)
+        with (
+            isolator.prepare(context.site, (AGENT_INSIDE, "ready")) as launch,
+            # Left early, the agent ends its instance before what the isolator has prepared is taken away.
+            closing(starter.batch(context.site.agent, launch, count, timeout_s=context.timeout_s)) as events,
+        ):
             for number, event in enumerate(events):
                 yield reading(event, capabilities, warmup=number < warmups)
 

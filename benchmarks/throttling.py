@@ -114,7 +114,8 @@ class Throttling(Benchmark[ThrottlingParams]):
         limit = _limit_of(cell)
         trial = Trial(limit, _periods(limit, context.params.window_s))
         if lack := lacking_cpus(limit, len(os.sched_getaffinity(0))):
-            yield Reading(METRIC, UNIT, None, Status.UNAVAILABLE, lack)
+            remedy = f"leave {limit.cpus:g} out of `cpus` in [throttling]"
+            yield Reading(METRIC, UNIT, None, Status.UNAVAILABLE, lack, remedy)
             return
         site = context.site
         with (

@@ -99,8 +99,11 @@ def beside(axes: Axes, offset_px: float, title: str, texts: Sequence[str]) -> No
 
 def log_seconds(axes: Axes, values: Sequence[float], *, narrow: bool) -> None:
     """A logarithmic axis of times, from a little below the least to a little above the greatest."""
+    shown = [value for value in values if value > 0]  # a clock of ours gives no others; a script may
+    if not shown:
+        return
     axes.set_xscale("log")
-    low, high = min(values), max(values)
+    low, high = min(shown), max(shown)
     decade = 10.0 ** floor(log10(low))
     # Begin at a labelled decade where that wastes little room, and show one in any case.
     low = decade if low / decade < _NEAR or high / decade < _ONE_DECADE else low

@@ -83,7 +83,14 @@ def _strip(axes: Axes, place: int, isolator: Isolator, startup: Startup) -> None
     axes.plot([median.value] * 2, [place - 0.3, place + 0.3], color=svg.INK, linewidth=2.5)
 
 
+def tells_phases(summary: Summary) -> bool:
+    """Whether there is a phase to draw: an isolator of another package may tell none."""
+    return any(_medians(found) for found in summary.startups)
+
+
 def _phase_row(axes: Axes, place: int, medians: dict[str, float]) -> None:
+    if not medians:
+        return
     axes.plot([min(medians.values()), max(medians.values())], [place, place], color=svg.GRID, linewidth=3)
     for name, marker, colour in PHASES:
         if name in medians:

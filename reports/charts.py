@@ -32,6 +32,7 @@ def charts(summary: Summary) -> Mapping[str, Chart]:
     drawn: dict[str, Chart] = {}
     if summary.startups:
         drawn["startup"] = _chart("startup", "Time to ready, logarithmic", chart_startup.strips, summary)
+    if chart_startup.tells_phases(summary):
         drawn["phases"] = _chart("phases", "Phases of a start, logarithmic", chart_startup.phases, summary)
     if summary.memories:
         drawn["memory"] = _chart("memory", "Memory an instance, by owner", chart_memory.stacks, summary)

@@ -62,16 +62,31 @@ class Measuring:
         return tuple(self.samples[before:])
 
     def _attempts(self, turn: Turn, job: Job) -> Generator[Sample, None, None]:
+        readings = self._readings(turn, job)
         try:
-            with closing(self._readings(turn, job)) as readings:
-                while (reading := self._next(readings)) is not None:
-                    self.timed_s += reading.timed_s
-                    yield sampling.of_reading(turn, reading)
-        except Exception as error:  # a cell that breaks is a line of the journal, not the end of the run
-            if self._interrupts.delivered:  # its clean-up broke on the way out
-                raise KeyboardInterrupt from error
-            _LOG.debug("%s, block %d", turn.cell.id, turn.block, exc_info=True)
-            yield sampling.of_error(turn, error)
+            while True:
+                try:
+                    reading = self._next(readings)
+                except Exception as error:  # a cell that breaks is a line of the journal, not the run's end
+                    if self._interrupts.delivered:  # its clean-up broke on the way out
+                        raise KeyboardInterrupt from error
+                    _LOG.debug("%s, block %d", turn.cell.id, turn.block, exc_info=True)
+                    yield sampling.of_error(turn, error)
+                    return
+                if reading is None:
+                    return
+                self.timed_s += reading.timed_s
+                yield sampling.of_reading(turn, reading)
+        finally:
+            self._close(readings, turn)
+
+    @staticmethod
+    def _close(readings: Generator[Reading, None, None], turn: Turn) -> None:
+        """End a benchmark that was left early: its own trouble must not take the place of why it was left."""
+        try:
+            readings.close()
+        except Exception:  # noqa: BLE001 - another package's benchmark may raise anything
+            _LOG.exception("%s, block %d: its clean-up broke", turn.cell.id, turn.block)
 
     def _readings(self, turn: Turn, job: Job) -> Generator[Reading, None, None]:
         context = Context(self._site, job.params, turn.block, self._timeout_s)

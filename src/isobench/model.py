@@ -109,6 +109,7 @@ class Reading:
     value: float | None
     status: Status = Status.OK
     reason: str | None = None
+    remedy: str | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
     detail: Mapping[str, Scalar] = field(default_factory=dict)
     timed_s: float = 0.0

@@ -21,6 +21,7 @@ def of_reading(turn: Turn, reading: Reading) -> Sample:
         _line(turn, reading.status, reading.reason),
         metric=reading.metric,
         unit=reading.unit,
+        remedy=reading.remedy,
         phases={name: value for name, value in reading.phases.items() if math.isfinite(value)},
         detail=_finite(reading.detail),
     )

@@ -147,7 +147,8 @@ def test_folder_with_something_in_it_is_refused_with_the_remedy(capsys: pytest.C
 def test_failed_cell_ends_with_4_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", matrix(FAILING), "--no-report", "--out", "out"]) == 4
     said = capsys.readouterr()
-    assert said.err.endswith("error: 1 of 2 cells failed or timed out: fake/b/ready\n")
+    assert "error: 1 of 2 cells failed or timed out: fake/b/ready\n" in said.err
+    assert said.err.endswith("remedy: isobench report out --summary\n")
     assert "exit status 1" in said.out
 
 

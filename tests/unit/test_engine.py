@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from isobench.benchmarks.fake import FakeBenchmark
+from isobench.benchmarks.contract import Context
+from isobench.benchmarks.fake import FakeBenchmark, FakeParams
 from isobench.engine import Outcome, resume, run
 from isobench.errors import (
     AgentMissingError,
@@ -610,3 +611,37 @@ def test_two_runs_at_once_are_told_of_each_other(tmp_path: Path, lab: Lab) -> No
 if __name__ == "__main__":
     logging.disable()
     in_a_process(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+
+
+class Untidy(FakeBenchmark):
+    """Its clean-up breaks, whoever ends it."""
+
+    def measure(self, cell: Cell, isolator: Isolator[Any], context: Context[FakeParams]) -> Iterator[Reading]:
+        try:
+            yield Reading("ready", "second", 1.0)
+            yield Reading("ready", "second", 2.0)
+        finally:
+            raise OSError("the clean-up broke")
+
+
+def test_clean_up_that_breaks_is_a_failed_attempt_and_the_run_goes_on(
+    lab: Lab, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeBenchmark, "measure", Untidy.measure)
+    outcome = run(matrix(blocks=1), out, Recorder(), lab)
+
+    _, samples = read_run(out)
+    assert [sample.status for sample in samples] == [Status.OK, Status.OK, Status.FAILED] * 2
+    assert outcome.exit_code == 4
+
+
+def test_clean_up_that_breaks_does_not_hide_why_the_run_ends(
+    lab: Lab, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("No space left on device")
+
+    monkeypatch.setattr(FakeBenchmark, "measure", Untidy.measure)
+    monkeypatch.setattr("isobench.measuring.Measuring.note", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run(matrix(blocks=1), out, Recorder(), lab)

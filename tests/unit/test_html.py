@@ -294,3 +294,29 @@ def test_folder_that_is_no_run_is_refused_and_nothing_is_written(tmp_path: Path)
         write_report([tmp_path], tmp_path / "report.html")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_isolator_that_tells_no_phases_gives_a_report_without_that_figure(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    run = replace(made_run, samples=tuple(replace(sample, phases={}) for sample in made_run.samples))
+    write_report([run.write(tmp_path / "run")], tmp_path / "report.html")
+
+    text = (tmp_path / "report.html").read_text()
+    assert "Start-up" in text
+    assert "Where the time goes" not in text
+
+
+def test_value_that_no_logarithm_takes_does_not_end_the_report(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    run = replace(
+        made_run,
+        samples=tuple(
+            replace(sample, value=0.0) if sample.metric == "ready" and sample.value else sample
+            for sample in made_run.samples
+        ),
+    )
+    write_report([run.write(tmp_path / "run")], tmp_path / "report.html")
+
+    assert (tmp_path / "report.html").stat().st_size > 0

@@ -1,6 +1,7 @@
 """startup over scripted starts."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from isobench.benchmarks.startup import Startup, StartupParams, reading
 from isobench.isolators.cgroup import CgroupTree
 from isobench.isolators.contract import Site
 from isobench.isolators.fake import Fake, FakeOptions
-from isobench.model import Capabilities, Cell, Event, Launch, Reading, Status
+from isobench.model import NO_LIMITS, Capabilities, Cell, Event, Launch, Limits, Reading, Status
 
 PROCESS = Capabilities(phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}))
 VM = replace(PROCESS, shares_clock=False, shares_kernel=False)
@@ -110,7 +111,7 @@ def measured(
     def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Iterator[Event]:
         assert (agent, timeout_s) == (Path("/a"), 9.0)
         assert launch.spawn == ("/root-fs/isoagent", "ready")
-        return iter([ATTEMPT] * count)
+        yield from [ATTEMPT] * count
 
     monkeypatch.setattr(starter, "batch", batch)
     site = Site("isobench-0", Path("/w"), Path("/c"), Path("/a"), Path("/root-fs"), cast(CgroupTree, None))
@@ -148,3 +149,43 @@ def test_expected_time_grows_with_the_starts_of_a_block() -> None:
 def test_bad_parameter_is_refused(table: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         StartupParams.model_validate(table)
+
+
+class Watched(Fake):
+    """Says when what it has prepared is taken away."""
+
+    told: list[str]
+
+    @contextmanager
+    def prepare(
+        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+    ) -> Iterator[Launch]:
+        try:
+            with super().prepare(site, command, limits, slots) as launch:
+                yield launch
+        finally:
+            self.told.append("prepared is gone")
+
+
+def test_batch_left_early_ends_its_agent_before_what_was_prepared_is_taken_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    isolator = Watched("x", FakeOptions())
+    isolator.told = []
+
+    def batch(_agent: Path, _launch: Launch, count: int, **_: float) -> Iterator[Event]:
+        try:
+            yield from [ATTEMPT] * count
+        finally:
+            isolator.told.append("agent ended")
+
+    monkeypatch.setattr(starter, "batch", batch)
+    site = Site("isobench-0", Path("/w"), Path("/c"), Path("/a"), Path("/root-fs"), cast(CgroupTree, None))
+    context = Context(site, StartupParams(), block=0, timeout_s=9.0)
+    readings = cast(
+        Generator[Reading, None, None], Startup().measure(Cell("x", "startup", "ready"), isolator, context)
+    )
+    next(readings)
+    readings.close()
+
+    assert isolator.told == ["agent ended", "prepared is gone"]

@@ -330,6 +330,7 @@ def test_limit_the_host_has_too_few_cpus_for_is_unavailable(
     found = measured(monkeypatch, rig, CpuLimit(cpus))
     assert (found.status, found.value) == (Status.UNAVAILABLE, None)
     assert found.reason == f"a limit of {cpus} CPUs cannot bind: 2 CPUs are usable on this host"
+    assert found.remedy == f"leave {cpus:g} out of `cpus` in [throttling]"
     assert rig.log == []
 
 

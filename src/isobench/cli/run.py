@@ -187,5 +187,6 @@ def _judge(outcome: Outcome) -> None:
     bad = [name for name, state in outcome.cells.items() if state.status in {Status.FAILED, Status.TIMEOUT}]
     more = f" and {len(bad) - _MAX_NAMED} more" if len(bad) > _MAX_NAMED else ""
     raise CellsFailedError(
-        f"{len(bad)} of {len(outcome.cells)} cells failed or timed out: {', '.join(bad[:_MAX_NAMED])}{more}"
+        f"{len(bad)} of {len(outcome.cells)} cells failed or timed out: {', '.join(bad[:_MAX_NAMED])}{more}",
+        remedy=f"isobench report {outcome.folder} --summary",
     )
