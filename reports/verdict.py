@@ -70,8 +70,6 @@ def _next_start(first: Startup, others: Sequence[Startup]) -> str:
     if not others:
         return "No other isolator was measured beside it."
     second = others[0]
-    if min(*second.seconds, *first.seconds) <= 0:  # a script's; no clock of ours gives it
-        return f"Next is {second.isolator}."
     ratio = ratio_of_medians(second.seconds, second.blocks, first.seconds, first.blocks)
     if ratio.interval is None:
         return f"Next is {second.isolator}; too few starts to say how sure that is."
