@@ -43,7 +43,7 @@ class MemoryParams(contract.Params):
 
     instances: Counts = (1, 2, 4, 8)
     """At how many instances held at once a reading is taken; ascending, as each step adds some."""
-    instances_vm: Counts = (1, 2, 4)
+    instances_vm: Counts = (1, 2, 4, 8)
     """The same where an instance is a virtual machine."""
 
     @field_validator("instances", "instances_vm")

@@ -1,11 +1,13 @@
 """Real runs: a disk that is really full, a folder that is really read-only, a run that is killed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,12 @@ from isobench.engine import resume, run
 from isobench.errors import OutputError
 from isobench.fakelab import fake_lab
 from isobench.isolators import removal, residue
+from isobench.isolators.requirements import find_tool
 from isobench.journal import load, read_run
 from isobench.journal_writer import claim
 from isobench.lab import this_host
 from isobench.matrix import Matrix, parse_matrix
-from isobench.model import Cell, Sample
+from isobench.model import Cell, Sample, Status
 
 pytestmark = [
     pytest.mark.integration,
@@ -151,3 +154,58 @@ def test_killed_run_of_real_isolators_is_finished_by_resume(
     assert len(stored.done) == 18
     assert outcome.exit_code == 0, outcome.cells
     assert outcome.cells["startup/bare/ready"].ok >= 600
+
+
+class Removes(Silent):
+    """Removes a program when its second block is about to begin."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+
+    def cell_started(self, cell: Cell, block: int, order: int, left_s: float) -> None:
+        if block == 1:
+            self._program.unlink(missing_ok=True)
+
+
+def real(isolators: list[dict[str, str]], **startup: int) -> Matrix:
+    run_table = {"blocks": 3, "seed": 7, "benchmarks": ["startup"]}
+    return parse_matrix({"run": run_table, "isolator": isolators, "startup": startup}, "test")
+
+
+def test_tool_that_vanishes_between_two_blocks_fails_its_cell_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = find_tool("runc")
+    if original is None:
+        pytest.skip("runc is not installed")
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
+    copy = Path(shutil.copy(original, tmp_path / "runc"))
+    matrix = real([{"kind": "bare"}, {"kind": "runc", "binary": str(copy)}], starts=6, warmups=0)
+    lab = replace(this_host(), lock=tmp_path / "lock")
+    outcome = run(matrix, tmp_path / "run", Removes(copy), lab)
+
+    _, samples = read_run(tmp_path / "run")
+    runc = [sample for sample in samples if sample.isolator == "runc"]
+    assert [sample.status for sample in runc if sample.block == 0] == [Status.OK] * 2
+    assert {(sample.status, sample.reason) for sample in runc if sample.block > 0} == {
+        (Status.FAILED, f"{copy} has gone")
+    }
+    assert [sample.status for sample in samples if sample.isolator == "bare"] == [Status.OK] * 6
+    assert outcome.exit_code == 4
+    assert not list((tmp_path / "state" / "run").iterdir())
+
+
+def test_disk_that_fills_up_under_real_starts_ends_the_run_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
+    lab = replace(this_host(), lock=tmp_path / "lock")
+    matrix = real([{"kind": "bare"}, {"kind": "cgroups"}], starts=900, warmups=0)
+    with tmpfs(tmp_path / "disk", "size=128k") as disk:
+        with pytest.raises(OutputError, match="No space left on device"):
+            run(matrix, disk / "run", Silent(), lab)
+        kept = load(disk / "run")
+
+    assert len(kept.samples) > 20
+    assert {sample.status for sample in kept.samples} == {Status.OK}
+    assert not list((tmp_path / "state" / "run").iterdir())

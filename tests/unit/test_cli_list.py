@@ -102,7 +102,7 @@ def test_isolator_without_options_takes_one_line(capsys: pytest.CaptureFixture[s
             {
                 "blocks": ("integer", None),
                 "instances": ("list of integer", [1, 2, 4, 8]),
-                "instances_vm": ("list of integer", [1, 2, 4]),
+                "instances_vm": ("list of integer", [1, 2, 4, 8]),
             },
         ),
     ],
