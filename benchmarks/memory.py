@@ -3,7 +3,6 @@
 How each figure is made, and what it contains: docs/benchmarks/memory.md.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from isobench.model import Capabilities, Cell, Launch, Reading, Scalar, Status
 
 METRIC = "footprint"
 UNIT = "byte"
-
-_LOG = logging.getLogger(__name__)
 
 _STEADY_BYTES = 64 * 1024
 """Two readings in a row this near to each other: the host has come to rest."""
@@ -69,17 +66,22 @@ class Memory(Benchmark[MemoryParams]):
     def measure(
         self, cell: Cell, isolator: Isolator[Any], context: Context[MemoryParams]
     ) -> Iterator[Reading]:
-        """One reading a number of instances; the first failure to start one ends the block."""
+        """One reading a number of instances and for each bad end; the first failed start ends the block."""
         counts = _counts(isolator.capabilities, context.params)
         site = context.site
         with (
             isolator.prepare(site, (AGENT_INSIDE, "hold"), slots=counts[-1]) as launch,
             starter.session(site.agent, launch, timeout_s=context.timeout_s, slots=counts[-1]) as session,
         ):
-            yield from _Holding(session, launch, isolator.capabilities).readings(counts)
+            told: str | None = None
+            for reading in _Holding(session, launch, isolator.capabilities).readings(counts):
+                told = reading.reason
+                yield reading
             for event in session.end():
-                if event.status is not Status.OK:
-                    _LOG.warning("%s: instance %d did not end well: %s", cell.id, event.slot, event.reason)
+                reason = f"instance {event.slot + 1}: {event.reason}"
+                # A failed start is told again at its end.
+                if event.status is not Status.OK and reason != told:
+                    yield Reading(METRIC, UNIT, None, event.status, reason)
 
     def expected_s(self, cell: Cell, capabilities: Capabilities, params: MemoryParams) -> float:
         """The starts, and the pauses for the host to come to rest."""

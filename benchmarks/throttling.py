@@ -110,7 +110,7 @@ class Throttling(Benchmark[ThrottlingParams]):
     def measure(
         self, cell: Cell, isolator: Isolator[Any], context: Context[ThrottlingParams]
     ) -> Iterator[Reading]:
-        """One reading."""
+        """One reading, and a failed one when the instance did not end well."""
         limit = _limit_of(cell)
         trial = Trial(limit, _periods(limit, context.params.window_s))
         if lack := lacking_cpus(limit, len(os.sched_getaffinity(0))):
@@ -128,8 +128,12 @@ class Throttling(Benchmark[ThrottlingParams]):
                 reading = trial.reading(spell, time.monotonic() - begun)
             except _TrialError as error:
                 reading = Reading(METRIC, UNIT, None, error.status, str(error))
-            session.end()
+            ends = session.end()
         yield reading
+        for event in ends:
+            # A failed start is told again at its end.
+            if event.status is not Status.OK and event.reason != reading.reason:
+                yield Reading(METRIC, UNIT, None, event.status, event.reason)
 
     def expected_s(self, cell: Cell, capabilities: Capabilities, params: ThrottlingParams) -> float:
         """The spinning, and the start and end around it."""

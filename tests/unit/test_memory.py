@@ -34,22 +34,25 @@ class Host:
     """A host and an agent; each instance is a workload of 40 KiB, a monitor of 500, and 60 of kernel."""
 
     held: int = 0
+    started: int = 0
     now_s: float = 0.0
     bystanders: Callable[[float], int] = lambda _: 0
     ready: Callable[[int], Event] = lambda _: READY
     argv: tuple[str, ...] = HOLD
     ended: int = 0
+    end_of: Callable[[int], Event] = lambda slot: Event("exit", slot)
     pid: int = AGENT_PID
 
     # starter.Session
     def start(self) -> Event:
         event = self.ready(self.held)
+        self.started += 1
         self.held += event.status is Status.OK
         return event
 
     def end(self) -> tuple[Event, ...]:
         self.ended += 1
-        return tuple(Event(kind="exit", slot=slot) for slot in range(self.held))
+        return tuple(self.end_of(slot) for slot in range(self.started))
 
     # what /proc shows
     def descendants(self, ancestor: int) -> tuple[Process, ...]:
@@ -180,6 +183,25 @@ def test_instance_that_does_not_start_ends_the_block_and_loses_no_step_before(be
     assert (found[2].reason, found[2].value) == ("instance 3: not ready in time", None)
     assert found[2].detail == {"instances": 4}
     assert host.ended == 1
+
+
+def test_instance_that_does_not_end_well_is_a_failed_reading_and_loses_no_step(bench: Bench) -> None:
+    bad = Event("exit", 1, Status.FAILED, "remove cgroup /x: Device or resource busy")
+    host = Host(end_of=lambda slot: bad if slot == 1 else Event("exit", slot))
+    found = bench.readings(host, fake(), MemoryParams(instances=(1, 2)))
+    assert [(one.status, one.value is None) for one in found] == [
+        (Status.OK, False),
+        (Status.OK, False),
+        (Status.FAILED, True),
+    ]
+    assert found[2].reason == "instance 2: remove cgroup /x: Device or resource busy"
+
+
+def test_failed_start_that_is_told_again_at_its_end_is_one_reading(bench: Bench) -> None:
+    late = Event("ready", 0, Status.TIMEOUT, "not ready in time")
+    host = Host(ready=lambda _: late, end_of=lambda _: replace(late, kind="exit"))
+    (found,) = bench.readings(host, fake(), MemoryParams())
+    assert (found.status, found.reason) == (Status.TIMEOUT, "instance 1: not ready in time")
 
 
 def test_instance_that_says_something_else_fails_the_step(bench: Bench) -> None:

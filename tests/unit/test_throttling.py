@@ -92,6 +92,7 @@ class Rig(CgroupView):
     commands: list[tuple[str, ...]] = field(default_factory=list)
     limits: Limits = NO_LIMITS
     late_writes: tuple[FileWrite, ...] = ()
+    ends: tuple[Event, ...] = ()
 
     pid = AGENT_PID
 
@@ -109,7 +110,7 @@ class Rig(CgroupView):
 
     def end(self) -> tuple[Event, ...]:
         self.log.append("end")
-        return ()
+        return self.ends
 
     def of(self, pid: int) -> CgroupView:
         assert pid == PID
@@ -151,6 +152,11 @@ class Limited(Fake):
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF) -> Reading:
+    (found,) = all_measured(monkeypatch, rig, limit)
+    return found
+
+
+def all_measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF) -> list[Reading]:
     @contextmanager
     def session(agent: Path, launch: Launch, **how: object) -> Iterator[Rig]:
         assert (agent, how) == (Path("/a"), {"timeout_s": 9.0, "slots": 1})
@@ -171,8 +177,22 @@ def measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF) 
     isolator.rig = rig
     site = Site("isobench-0", Path("/w"), Path("/c"), Path("/a"), Path("/r"), cast(CgroupTree, rig))
     cell = Cell("x", "throttling", "spin", {"cpus": limit.cpus, "period_us": limit.period_us})
-    (found,) = Throttling().measure(cell, isolator, Context(site, ThrottlingParams(), 0, 9.0))
-    return found
+    return list(Throttling().measure(cell, isolator, Context(site, ThrottlingParams(), 0, 9.0)))
+
+
+def test_instance_that_does_not_end_well_is_a_failed_reading_beside_the_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = Event("exit", status=Status.FAILED, reason="the workload exited 3")
+    figure, end = all_measured(monkeypatch, Rig(ends=(bad,)))
+    assert (figure.status, figure.value is None) == (Status.OK, False)
+    assert (end.status, end.value, end.reason) == (Status.FAILED, None, "the workload exited 3")
+
+
+def test_failed_start_that_is_told_again_at_its_end_is_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Event("ready", status=Status.TIMEOUT, reason="not ready in time")
+    found = measured(monkeypatch, Rig(ready=late, ends=(replace(late, kind="exit"),)))
+    assert (found.status, found.reason) == (Status.TIMEOUT, "not ready in time")
 
 
 def test_limit_is_read_back_before_the_go_ahead_and_the_window_follows_it(
