@@ -2,14 +2,17 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from isobench import lab as lab_module
+from isobench.benchmarks.fake import FakeBenchmark
 from isobench.cli import main
 from isobench.fakelab import fake_lab
 from isobench.journal import load
+from isobench.model import Reading
 
 GOOD = """
 [run]
@@ -120,6 +123,29 @@ def test_disk_that_fills_up_ends_with_2_and_resume_keeps_every_sample(
 
     assert main(["resume", "out", "--no-report"]) == 0
     assert load(Path("out")).samples[: len(kept)] == kept
+
+
+def test_disk_that_fills_up_ends_with_2_though_the_clean_up_of_the_benchmark_breaks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pwrite = os.pwrite
+
+    def full(fd: int, data: bytes, offset: int) -> int:
+        if b'"metric"' in data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(fd, data, offset)
+
+    def untidy(*_: object) -> Iterator[Reading]:
+        try:
+            yield Reading("ready", "second", 1.0)
+        finally:
+            raise OSError("the clean-up broke")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(FakeBenchmark, "measure", untidy)
+
+    assert run() == 2
+    assert "results cannot be written there: No space left on device" in capsys.readouterr().err
 
 
 def test_journal_with_a_torn_line_is_resumed_and_keeps_every_whole_one() -> None:

@@ -1,6 +1,7 @@
 """`isobench run`, `resume` and `report`, with scripted isolators on a host that is none."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -212,6 +213,15 @@ def test_summary_of_a_run_is_a_table_and_writes_no_file(
     assert main(["report", str(run_folder), "--summary"]) == 0
     assert "qemu-tcg" in capsys.readouterr().out
     assert not (run_folder / "report.html").exists()
+
+
+def test_last_example_of_the_matrix_page_is_run_with_a_report() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text()
+    example = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[-1]
+    assert 'kind = "fake"' in example
+
+    assert main(["run", matrix(example), "--out", "out"]) == 4  # its third attempt is a timeout
+    assert "steady" in Path("out/report.html").read_text()
 
 
 def test_report_of_no_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

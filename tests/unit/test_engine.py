@@ -191,6 +191,17 @@ def test_ok_without_a_number_is_a_failed_attempt(
     assert line.reason == f"the benchmark gave {value} as a value"
 
 
+def test_remedy_of_a_reading_is_in_the_journal(lab: Lab, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*_: object) -> Iterator[Reading]:
+        yield Reading("ready", "second", None, Status.UNAVAILABLE, "too few CPUs", "leave it out")
+
+    monkeypatch.setattr(FakeBenchmark, "measure", measure)
+    run(matrix({"name": "a"}, blocks=1), out, Recorder(), lab)
+
+    (line,) = read_run(out)[1]
+    assert (line.status, line.reason, line.remedy) == (Status.UNAVAILABLE, "too few CPUs", "leave it out")
+
+
 def test_benchmark_that_says_nothing_is_a_failed_cell(lab: Lab, out: Path) -> None:
     outcome = run(matrix({"name": "a"}, blocks=1, attempts=0), out, Recorder(), lab)
 
@@ -608,11 +619,6 @@ def test_two_runs_at_once_are_told_of_each_other(tmp_path: Path, lab: Lab) -> No
     assert not (tmp_path / "other").exists()
 
 
-if __name__ == "__main__":
-    logging.disable()
-    in_a_process(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
-
-
 class Untidy(FakeBenchmark):
     """Its clean-up breaks, whoever ends it."""
 
@@ -645,3 +651,8 @@ def test_clean_up_that_breaks_does_not_hide_why_the_run_ends(
     monkeypatch.setattr("isobench.measuring.Measuring.note", full)
     with pytest.raises(OutputError, match="No space left"):
         run(matrix(blocks=1), out, Recorder(), lab)
+
+
+if __name__ == "__main__":
+    logging.disable()
+    in_a_process(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -307,6 +307,18 @@ def test_isolator_that_tells_no_phases_gives_a_report_without_that_figure(
     assert "Where the time goes" not in text
 
 
+def test_isolator_that_tells_no_phases_has_no_row_beside_one_that_does(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    mute = made_run.samples[0].isolator
+    samples = tuple(
+        replace(sample, phases={}) if sample.isolator == mute else sample for sample in made_run.samples
+    )
+    write_report([replace(made_run, samples=samples).write(tmp_path / "run")], tmp_path / "report.html")
+
+    assert "Where the time goes" in (tmp_path / "report.html").read_text()
+
+
 def test_value_that_no_logarithm_takes_does_not_end_the_report(
     made_run: SyntheticRun, tmp_path: Path
 ) -> None:
