@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from isobench import lab as lab_module
+from isobench.cli import main
 from isobench.engine import resume, run
 from isobench.errors import OutputError
 from isobench.fakelab import fake_lab
@@ -91,6 +93,22 @@ def test_read_only_folder_is_refused_with_remedy(tmp_path: Path) -> None:
             with pytest.raises(OutputError, match="Read-only file system") as error:
                 claim(folder)
             assert "--out" in str(error.value.remedy)
+
+
+def test_read_only_folder_ends_the_command_with_2_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lab_module, "this_host", lambda: fake_lab(tmp_path))
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('[run]\nblocks = 1\nbenchmarks = ["fake"]\n[[isolator]]\nkind = "fake"\n')
+    with tmpfs(tmp_path / "disk", "ro") as disk:
+        for folder in (disk, disk / "new"):
+            assert main(["run", str(matrix), "--no-report", "--out", str(folder)]) == 2
+            said = capsys.readouterr().err.strip().splitlines()
+            assert said[-2].endswith(f"{folder}: results cannot be written there: Read-only file system")
+            assert said[-1].startswith("remedy: ")
+            assert "--out" in said[-1]
+        assert list(disk.iterdir()) == []
 
 
 REAL = """
@@ -195,17 +213,33 @@ def test_tool_that_vanishes_between_two_blocks_fails_its_cell_and_no_other(
     assert not list((tmp_path / "state" / "run").iterdir())
 
 
+class Tokens(Silent):
+    """Notes under which name a run makes things on the host."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self.seen: set[str] = set()
+
+    def cell_started(self, cell: Cell, block: int, order: int, left_s: float) -> None:
+        self.seen.update(path.name for path in (self._state / "run").iterdir())
+
+
+@pytest.mark.parametrize(("kinds", "size"), [(("bare", "cgroups"), "128k"), (("lxc",), "48k")])
 def test_disk_that_fills_up_under_real_starts_ends_the_run_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: tuple[str, ...], size: str
 ) -> None:
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
     lab = replace(this_host(), lock=tmp_path / "lock")
-    matrix = real([{"kind": "bare"}, {"kind": "cgroups"}], starts=900, warmups=0)
-    with tmpfs(tmp_path / "disk", "size=128k") as disk:
-        with pytest.raises(OutputError, match="No space left on device"):
-            run(matrix, disk / "run", Silent(), lab)
+    matrix = real([{"kind": kind} for kind in kinds], starts=900, warmups=0)
+    tokens = Tokens(tmp_path / "state")
+    with tmpfs(tmp_path / "disk", f"size={size}") as disk:
+        with pytest.raises(OutputError, match="No space left on device") as error:
+            run(matrix, disk / "run", tokens, lab)
         kept = load(disk / "run")
 
+    assert (error.value.exit_code, "isobench resume" in str(error.value.remedy)) == (2, True)
     assert len(kept.samples) > 20
     assert {sample.status for sample in kept.samples} == {Status.OK}
     assert not list((tmp_path / "state" / "run").iterdir())
+    (token,) = tokens.seen
+    assert residue.find(token) == ()
