@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from isobench.isolators import residue
 from isobench.isolators.contract import Site
 from isobench.isolators.site import open_site
+
+SOURCE = Path(__file__).parent / "programs" / "misbehave.c"
 
 
 @pytest.fixture
@@ -34,6 +37,17 @@ def site(state: Path) -> Iterator[Site]:
         assert tree(site.rootfs) == before
     assert residue.find(site.token) == ()
     assert list((state / "run").iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def misbehave(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A static program that does what a workload should not; it runs inside every isolator."""
+    compiler = shutil.which("musl-gcc")
+    if not compiler:
+        pytest.skip("no musl-gcc to compile the test's workload: apt-get install musl-tools")
+    made = tmp_path_factory.mktemp("programs") / "misbehave"
+    subprocess.run([compiler, "-static", "-O1", "-Wall", "-Werror", "-o", made, SOURCE], check=True)
+    return made
 
 
 def tree(directory: Path) -> list[tuple[str, int, int]]:

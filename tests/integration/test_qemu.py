@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from isobench import starter
+from isobench.benchmarks import payload
 from isobench.isolators import guestkernel, residue
 from isobench.isolators.contract import AGENT_INSIDE, Site
 from isobench.isolators.qemu import Qemu
@@ -49,6 +51,16 @@ def site(agent: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
 @pytest.fixture(scope="module")
 def qemu() -> Qemu:
     return Qemu("qemu", Qemu.Options(kernel=str(KERNEL)))
+
+
+@pytest.fixture(scope="module")
+def misbehaving(site: Site, misbehave: Path) -> Iterator[Site]:
+    """The same place, with a root that holds the workload that misbehaves."""
+    root = site.work / "misbehaving"
+    shutil.copytree(site.rootfs, root, symlinks=True)
+    shutil.copy(misbehave, root / "misbehave")
+    yield replace(site, rootfs=root)
+    shutil.rmtree(root)
 
 
 def processes_of(site: Site) -> list[str]:
@@ -135,6 +147,24 @@ def test_machine_that_never_gets_ready_is_a_timeout_and_gone(
     assert (event.status, event.reason) == (Status.TIMEOUT, "not ready in time")
     assert event.pid is not None
     assert not Path(f"/proc/{event.pid}").exists()
+
+
+def test_garbage_arrives_byte_for_byte_and_a_deaf_workload_is_a_timeout_and_gone(
+    misbehaving: Site, qemu: Qemu
+) -> None:
+    with qemu.prepare(misbehaving, ("/misbehave", "garbage")) as launch:
+        garbage = one_start(misbehaving, launch)
+    assert (garbage.status, garbage.reason) == (Status.OK, None)
+    assert garbage.output.encode("latin-1") == bytes(range(256))
+    with pytest.raises(payload.PayloadError, match="should be the JSON of 'ready'"):
+        payload.hello(garbage.output, "ready")
+
+    # Long enough for a second boot, however slow this host is.
+    limit_s = 2 + 2 * garbage.phases_ns["ready"] / 1e9
+    with qemu.prepare(misbehaving, ("/misbehave", "deaf")) as launch:
+        deaf = one_start(misbehaving, launch, timeout_s=limit_s)
+        assert processes_of(misbehaving) == []
+    assert (deaf.status, deaf.reason, deaf.output) == (Status.TIMEOUT, "not ended in time", "ready\n")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="making a cgroup needs root")
