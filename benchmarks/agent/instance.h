@@ -1,0 +1,68 @@
+/* One instance of a launch in the agent's `start`, and what can be done with it. */
+#ifndef ISOBENCH_INSTANCE_H
+#define ISOBENCH_INSTANCE_H
+
+#include "agent.h"
+#include "launch.h"
+
+#include <signal.h>
+
+#define KEPT_OUTPUT (64 * 1024)
+#define KEPT_ERRORS 4096
+#define CLEANUP_TIMEOUT_NS (30 * NS_PER_S)
+
+enum phase { CREATED, SPAWNED, KERNEL, READY, EXIT, CLEANED, PHASES };
+enum status { OK, FAILED, TIMEOUT };
+
+struct instance {
+    int64_t slot, invoke_ns, stamp_ns[PHASES]; /* stamps: 0 is "not told apart" */
+    struct launch launch;
+    enum status status;
+    char reason[512];
+    pid_t pid;
+    int pidfd, stdin_fd, stdout_fd, stderr_fd, console_fd;
+    int killed, exited, exit_code, term_signal; /* the last two -1: unknown */
+    char *output;
+    size_t output_kept, line_start;
+    int64_t output_bytes;
+    char errors[KEPT_ERRORS];
+    size_t errors_kept;
+    int cgroups_made;
+};
+
+/* start.c: the launch as it was asked for, with `{n}` in its strings; the instances, by slot. */
+extern struct launch template;
+extern struct instance *instances;
+extern int64_t instance_count;
+extern volatile sig_atomic_t interrupted;
+extern int null_fd, signal_read_fd;
+
+/* events.c */
+__attribute__((format(printf, 3, 4))) void fail(struct instance *i, enum status status, const char *format, ...);
+void stamp(struct instance *i, enum phase phase, int64_t at);
+enum phase phase_named(const char *name);
+void report(struct instance *i, const char *event);
+void report_lines(struct instance *i, int64_t at);
+
+/* streams.c */
+void close_fd(int *fd);
+int make_pipe(int *read_end, int *write_end);
+void set_nonblocking(int fd);
+int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at);
+void drain(struct instance *i);
+
+/* processes.c */
+int kill_children(pid_t parent);
+int reap_all(int64_t grace_ns);
+int run_command(struct instance *i, const struct command *command, const char *kind, int in_fd, int out_fd, int err_fd,
+                int64_t deadline_ns, int heed_interrupt);
+
+/* instance.c */
+struct instance *new_instance(int64_t slot);
+void launch_instance(struct instance *i, int64_t *deadline_ns);
+void await_exit(struct instance *i, int64_t deadline_ns);
+void stop(struct instance *i);
+void judge_end(struct instance *i);
+void clean_up(struct instance *i);
+
+#endif

@@ -1,0 +1,183 @@
+/* Waiting for instances, and reading what they say. One loop, pump(), waits on all descriptors of all live
+ * instances; whatever waits (a step, readiness, the end of a process, a command on our own input) is a condition
+ * on top of it. A stamp is taken right after poll(2) has returned, before anything is read. */
+#define _GNU_SOURCE
+#include "instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OUTPUT_LIMIT (16LL * 1024 * 1024)
+#define DRAIN_READS 32 /* of 64 KiB: more than any pipe of ours holds */
+
+void close_fd(int *fd)
+{
+    if (*fd != -1)
+        close(*fd);
+    *fd = -1;
+}
+
+/* Ends above 9 never collide with the 0..3 a child dups them to; dup2 onto itself would keep O_CLOEXEC. */
+int make_pipe(int *read_end, int *write_end)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) == -1)
+        return -1;
+    *read_end = fcntl(ends[0], F_DUPFD_CLOEXEC, 10);
+    *write_end = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
+    int error = errno;
+    close(ends[0]);
+    close(ends[1]);
+    errno = error;
+    return *read_end == -1 || *write_end == -1 ? -1 : 0;
+}
+
+void set_nonblocking(int fd)
+{
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+static void keep_output(struct instance *i, const char *bytes, size_t length)
+{
+    size_t room = KEPT_OUTPUT - i->output_kept;
+    size_t kept = length < room ? length : room;
+    memcpy(i->output + i->output_kept, bytes, kept);
+    i->output_kept += kept;
+    i->output_bytes += (int64_t)length;
+    if (i->output_bytes > OUTPUT_LIMIT)
+        fail(i, FAILED, "the workload wrote more than 16 MiB");
+}
+
+static void keep_errors(struct instance *i, const char *bytes, size_t length)
+{
+    if (length > KEPT_ERRORS) {
+        bytes += length - KEPT_ERRORS;
+        length = KEPT_ERRORS;
+    }
+    if (i->errors_kept + length > KEPT_ERRORS) {
+        size_t dropped = i->errors_kept + length - KEPT_ERRORS;
+        memmove(i->errors, i->errors + dropped, i->errors_kept - dropped);
+        i->errors_kept -= dropped;
+    }
+    memcpy(i->errors + i->errors_kept, bytes, length);
+    i->errors_kept += length;
+}
+
+/* One read of at most 64 KiB. Returns 0 when there is nothing (more). */
+static int read_stream(struct instance *i, int *fd, void (*keep)(struct instance *, const char *, size_t))
+{
+    static char buffer[64 * 1024];
+    ssize_t length = read(*fd, buffer, sizeof buffer);
+    if (length > 0) {
+        if (keep)
+            keep(i, buffer, (size_t)length);
+        return 1;
+    }
+    if (length == 0 || (errno != EAGAIN && errno != EINTR))
+        close_fd(fd);
+    return 0;
+}
+
+static void on_output(struct instance *i, int64_t at)
+{
+    if (!read_stream(i, &i->stdout_fd, keep_output))
+        return;
+    stamp(i, READY, at);
+    if (template.interactive)
+        report_lines(i, at);
+}
+
+static void on_console(struct instance *i, int64_t at)
+{
+    if (read_stream(i, &i->console_fd, NULL))
+        stamp(i, KERNEL, at);
+}
+
+static void on_exit_of(struct instance *i, int64_t at)
+{
+    siginfo_t info = {0};
+    stamp(i, EXIT, at);
+    i->exited = 1;
+    /* Not our child (a runtime with a reaper of its own): the end is seen, the exit code is not. */
+    if (waitid(P_PIDFD, (id_t)i->pidfd, &info, WEXITED) == 0 && info.si_code == CLD_EXITED)
+        i->exit_code = info.si_status;
+    else if (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)
+        i->term_signal = info.si_status;
+    close_fd(&i->pidfd);
+}
+
+static int alive(const struct instance *i)
+{
+    return i->stdout_fd != -1 || i->stderr_fd != -1 || i->console_fd != -1 || i->pidfd != -1;
+}
+
+/* Wait once for anything: an event of an instance, `extra_fd` readable, the deadline, a signal.
+ * Returns 1 when extra_fd is readable, and the time of that in *extra_at. */
+int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at)
+{
+    static struct pollfd *polls;
+    static int64_t room;
+    if (room < instance_count * 4 + 2) {
+        room = instance_count * 4 + 2;
+        polls = realloc(polls, (size_t)room * sizeof *polls);
+        if (!polls)
+            die("allocate", "poll set");
+    }
+    nfds_t used = 0;
+    polls[used++] = (struct pollfd){.fd = extra_fd, .events = POLLIN};
+    polls[used++] = (struct pollfd){.fd = interrupted ? -1 : signal_read_fd, .events = POLLIN};
+    for (int64_t k = 0; k < instance_count; k++) {
+        struct instance *i = &instances[k];
+        if (!alive(i))
+            continue;
+        polls[used++] = (struct pollfd){.fd = i->stdout_fd, .events = POLLIN};
+        polls[used++] = (struct pollfd){.fd = i->console_fd, .events = POLLIN};
+        polls[used++] = (struct pollfd){.fd = i->stderr_fd, .events = POLLIN};
+        polls[used++] = (struct pollfd){.fd = i->pidfd, .events = POLLIN};
+    }
+    int64_t left = deadline_ns - now_ns();
+    struct timespec wait = {.tv_sec = left > 0 ? left / NS_PER_S : 0, .tv_nsec = left > 0 ? left % NS_PER_S : 0};
+    int found = ppoll(polls, used, &wait, NULL);
+    int64_t at = now_ns();
+    if (found <= 0)
+        return 0;
+
+    nfds_t next = 2;
+    for (int64_t k = 0; k < instance_count; k++) {
+        struct instance *i = &instances[k];
+        if (!alive(i))
+            continue;
+        struct pollfd *p = &polls[next];
+        next += 4;
+        if (p[1].revents)
+            on_console(i, at);
+        if (p[0].revents)
+            on_output(i, at);
+        if (p[2].revents)
+            read_stream(i, &i->stderr_fd, keep_errors);
+        if (p[3].revents)
+            on_exit_of(i, at);
+    }
+    if (extra_at)
+        *extra_at = at;
+    return polls[0].revents != 0;
+}
+
+/* After the end of a process: what it wrote is in the pipe. Whoever else holds the pipe, and may go on writing
+ * for ever, is not waited for. */
+void drain(struct instance *i)
+{
+    /* poll(2) looks at one descriptor after another: it may see the end and not yet the last words before it. */
+    int64_t at = i->stamp_ns[EXIT] ? i->stamp_ns[EXIT] : now_ns();
+    for (int n = 0; n < DRAIN_READS && i->stdout_fd != -1 && read_stream(i, &i->stdout_fd, keep_output); n++)
+        stamp(i, READY, at);
+    if (template.interactive)
+        report_lines(i, at);
+    for (int n = 0; n < DRAIN_READS && i->stderr_fd != -1 && read_stream(i, &i->stderr_fd, keep_errors); n++)
+        ;
+}
