@@ -24,6 +24,8 @@ block:
     ===============  ================  ===================  ==========
 
 Two blocks cannot tell how much blocks differ, whatever is made of them.
+
+Robust lines, slope and constant, whose parts add up: :func:`isobench.reports.stats_lines.slopes`.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
