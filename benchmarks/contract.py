@@ -13,14 +13,14 @@ reason; an exception from it is a defect or a host error, which the engine turns
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isobench.isolators.contract import Isolator, Site
-from isobench.model import Capabilities, Cell, Reading
+from isobench.isolators.contract import Isolator, Site, agent_bundle
+from isobench.model import Bundle, Capabilities, Cell, Readiness, Reading
 
 
 class Params(BaseModel):
@@ -44,6 +44,16 @@ class Context(Generic[ParamsT]):
     params: ParamsT
     block: int
     timeout_s: float
+    workloads: Mapping[str, Bundle] = field(default_factory=dict)
+    """The user's workloads of the matrix, by name, their root file systems imported."""
+
+    def bundle(self, workload: str) -> Bundle:
+        """The workload of that name: one of the user's, or else a verb of the agent."""
+        return self.workloads.get(workload) or agent_bundle(self.site, workload)
+
+
+HOST = "host"
+"""In place of the isolator's name in the cells of benchmarks whose subject is the host."""
 
 
 class Benchmark(ABC, Generic[ParamsT]):
@@ -51,9 +61,16 @@ class Benchmark(ABC, Generic[ParamsT]):
 
     name: ClassVar[str]
     Params: ClassVar[type[Params]] = Params
+    subject: ClassVar[Literal["isolator", "host"]] = "isolator"
+    """What its figures are about. One about the host has one set of cells a run, under the name HOST, and
+    ``measure`` is given the bare isolator."""
 
     def unsupported(self, capabilities: Capabilities) -> str | None:
         """Why an isolator cannot have this figure by its nature; None when it can."""
+        return None
+
+    def lack(self, cell: Cell, site: Site) -> Readiness | None:
+        """What this host or its user denies to a cell, asked once a run; None: it can be measured."""
         return None
 
     @abstractmethod

@@ -16,7 +16,7 @@ from isobench.benchmarks.contract import Benchmark, Context
 from isobench.benchmarks.hostmemory import Pss, read_bystanders_bytes, read_pss, read_used_bytes
 from isobench.benchmarks.payload import PayloadError, hello
 from isobench.benchmarks.processes import read_descendants, split_by_argv, workload_argv
-from isobench.isolators.contract import AGENT_INSIDE, Isolator
+from isobench.isolators.contract import Isolator, agent_bundle
 from isobench.model import Capabilities, Cell, Launch, Reading, Scalar, Status
 
 METRIC = "footprint"
@@ -70,7 +70,7 @@ class Memory(Benchmark[MemoryParams]):
         counts = _counts(isolator.capabilities, context.params)
         site = context.site
         with (
-            isolator.prepare(site, (AGENT_INSIDE, "hold"), slots=counts[-1]) as launch,
+            isolator.prepare(site, agent_bundle(site, "hold"), slots=counts[-1]) as launch,
             starter.session(site.agent, launch, timeout_s=context.timeout_s, slots=counts[-1]) as session,
         ):
             told: str | None = None

@@ -14,7 +14,7 @@ from isobench import starter
 from isobench.benchmarks import contract
 from isobench.benchmarks.contract import Benchmark, Context
 from isobench.benchmarks.payload import PayloadError, hello
-from isobench.isolators.contract import AGENT_INSIDE, Isolator
+from isobench.isolators.contract import Isolator, agent_bundle
 from isobench.model import Capabilities, Cell, Event, Reading, Status
 
 METRIC = "ready"
@@ -62,7 +62,7 @@ class Startup(Benchmark[StartupParams]):
         warmups = _warmups(capabilities, context.params)
         count = warmups + _starts_a_block(cell, capabilities, context.params)
         with (
-            isolator.prepare(context.site, (AGENT_INSIDE, "ready")) as launch,
+            isolator.prepare(context.site, agent_bundle(context.site, "ready")) as launch,
             # Left early, the agent ends its instance before what the isolator has prepared is taken away.
             closing(starter.batch(context.site.agent, launch, count, timeout_s=context.timeout_s)) as events,
         ):

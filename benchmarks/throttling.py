@@ -22,7 +22,7 @@ from isobench.benchmarks.processes import read_descendants, split_by_argv, workl
 from isobench.errors import InternalError
 from isobench.isolators.cgroup import CgroupView
 from isobench.isolators.cgroup.tree import MIN_QUOTA_US, PERIOD_RANGE_US
-from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
+from isobench.isolators.contract import Isolator, Site, agent_bundle
 from isobench.model import Capabilities, Cell, CpuLimit, Event, Launch, Limits, Reading, Scalar, Status
 
 METRIC = "cpu_share_error"
@@ -119,7 +119,7 @@ class Throttling(Benchmark[ThrottlingParams]):
             return
         site = context.site
         with (
-            isolator.prepare(site, trial.command, Limits(limit)) as launch,
+            isolator.prepare(site, agent_bundle(site, *trial.command), Limits(limit)) as launch,
             starter.session(site.agent, launch, timeout_s=context.timeout_s, slots=1) as session,
         ):
             begun = time.monotonic()
@@ -176,7 +176,7 @@ class Trial:
     def command(self) -> tuple[str, ...]:
         lead_us = _LEAD_PERIODS * self.limit.period_us
         return (
-            *(AGENT_INSIDE, "spin"),
+            "spin",
             *("--threads", str(self.threads)),
             *("--lead-us", str(lead_us)),
             *("--window-us", str(self.spin_us - lead_us)),

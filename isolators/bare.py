@@ -1,15 +1,34 @@
 """bare: fork and exec with no isolation at all. The floor of the harness, shown in every table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from isobench.isolators.contract import Isolator, Options, Site
-from isobench.model import NO_LIMITS, READY, Capabilities, Launch, Limits, Readiness
+from isobench.model import NO_LIMITS, READY, Bundle, Capabilities, Launch, Limits, Readiness
 
 
-def on_host(site: Site, command: Sequence[str]) -> tuple[str, ...]:
-    """The command as the host executes it: its program is the file inside the shared root file system."""
-    return (f"{site.rootfs}{command[0]}", *command[1:])
+def on_host(bundle: Bundle) -> Launch:
+    """The workload as an ordinary process of the host.
+
+    The agent is executed where it lies. A workload of a user finds its libraries and files only in its own
+    root file system, which it gets by the least there is: chroot(2).
+    """
+    if bundle.own:
+        return in_chroot(bundle)
+    argv = (f"{bundle.root}{bundle.argv[0]}", *bundle.argv[1:])
+    return Launch(host_argv=argv, spawn=argv, env=bundle.env, ready=bundle.ready)
+
+
+def in_chroot(bundle: Bundle) -> Launch:
+    """The workload with its root file system as its root, nothing else (chroot(2))."""
+    return Launch(
+        host_argv=bundle.argv,
+        spawn=bundle.argv,
+        env=bundle.env,
+        ready=bundle.ready,
+        root=bundle.root,
+        root_change="chroot",
+    )
 
 
 class Bare(Isolator[Options]):
@@ -26,7 +45,6 @@ class Bare(Isolator[Options]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        argv = on_host(site, command)
-        yield Launch(host_argv=argv, spawn=argv)
+        yield on_host(bundle)

@@ -1,11 +1,12 @@
 """cgroups: a cgroup of its own for the workload, made, set, entered and removed by the agent itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from isobench.isolators.bare import on_host
 from isobench.isolators.contract import Isolator, Options, Site
-from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness
+from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness
 
 
 class Cgroups(Isolator[Options]):
@@ -33,13 +34,11 @@ class Cgroups(Isolator[Options]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        argv = on_host(site, command)
         name = f"{site.token}/{self.kind}-{{n}}"
-        yield Launch(
-            host_argv=argv,
-            spawn=argv,
+        yield replace(
+            on_host(bundle),
             cgroups=site.cgroups.directories(name),
             cgroup_writes=site.cgroups.cpu_limit_writes(name, limits.cpu) if limits.cpu else (),
         )

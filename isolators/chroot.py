@@ -1,11 +1,12 @@
 """chroot: a root of its own for the workload, nothing else (chroot(2))."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from isobench.isolators.bare import in_chroot
 from isobench.isolators.contract import Isolator, Options, Site
 from isobench.isolators.requirements import need_root
-from isobench.model import NO_LIMITS, READY, Capabilities, Launch, Limits, Readiness
+from isobench.model import NO_LIMITS, READY, Bundle, Capabilities, Launch, Limits, Readiness
 
 
 class Chroot(Isolator[Options]):
@@ -22,7 +23,6 @@ class Chroot(Isolator[Options]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        argv = tuple(command)
-        yield Launch(host_argv=argv, spawn=argv, root=site.rootfs, root_change="chroot")
+        yield in_chroot(bundle)

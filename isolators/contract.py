@@ -4,7 +4,7 @@ Call order and lifetime, for one run::
 
     isolator = Kind(name, Kind.Options.model_validate(table))   # from the matrix
     readiness = isolator.probe(site)                            # once; no side effects on the host
-    with isolator.prepare(site, command, limits, slots) as launch:   # untimed; per cell and block
+    with isolator.prepare(site, bundle, limits, slots) as launch:   # untimed; per cell and block
         ...  # the starter executes the launch, as often as the benchmark wants
     # everything prepare made is gone; the harness checks that nothing else is left either
 
@@ -14,7 +14,6 @@ package through the entry-point group ``isobench.isolators`` (name = kind, value
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from isobench.isolators.cgroup.tree import CgroupTree
-from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness
+from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness
 
 
 class Options(BaseModel):
@@ -59,7 +58,12 @@ class Site:
 
 
 AGENT_INSIDE = "/isoagent"
-"""Path of the agent in every root file system."""
+"""Path of the agent in the shared root file system, and in that of every guest."""
+
+
+def agent_bundle(site: Site, verb: str, *arguments: str) -> Bundle:
+    """One of the agent's own workloads, in the shared root file system."""
+    return Bundle((AGENT_INSIDE, verb, *arguments), site.rootfs)
 
 
 def _absolute(name_or_path: str) -> str:
@@ -101,12 +105,9 @@ class Isolator(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> AbstractContextManager[Launch]:
-        """Do the untimed work for ``slots`` instances of ``command`` and yield the launch.
-
-        ``command`` is an argv as it is inside the root file system (``("/isoagent", "ready")``).
-        """
+        """Do the untimed work for ``slots`` instances of the workload and yield the launch."""
 
     def tools(self) -> tuple[str, ...]:
         """Names or paths of the host programs it runs, for the fingerprint. Default: none."""

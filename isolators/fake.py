@@ -13,7 +13,7 @@ schedule, the engine, the journal, the statistics and the reports can be tried w
 It is in no default list. Its launch is a plain start of the agent, as that of ``bare``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from isobench.isolators import contract
 from isobench.isolators.bare import on_host
 from isobench.isolators.contract import Isolator, Site
-from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness, Status
+from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness, Status
 
 
 class Attempt(BaseModel):
@@ -74,10 +74,9 @@ class Fake(Isolator[FakeOptions]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        argv = on_host(site, command)
-        yield Launch(host_argv=argv, spawn=argv)
+        yield on_host(bundle)
 
     def attempt(self, number: int) -> Attempt:
         """The ``number``-th attempt of a cell, counted from 0 over all blocks."""

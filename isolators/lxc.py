@@ -1,7 +1,7 @@
 """lxc: the LXC tools with a generated configuration; the workload is the container's PID 1."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
-from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness
+from isobench.model import NO_LIMITS, Bundle, Capabilities, CpuLimit, Launch, Limits, Readiness
 
 
 class LxcOptions(contract.Options):
@@ -47,19 +47,19 @@ class Lxc(Isolator[LxcOptions]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         with scratch_directory(site.work / self.name) as home:
             try:
-                yield self._launch(site, home, command, limits)
+                yield self._launch(site, home, bundle, limits)
             finally:
                 remove_locks(home)
                 # The pivot group, which LXC never removes; all of them, where lxc-start was killed.
                 site.cgroups.remove(f"{site.token}-{self.kind}")
 
-    def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits) -> Launch:
+    def _launch(self, site: Site, home: Path, bundle: Bundle, limits: Limits) -> Launch:
         config = home / "config"
-        config.write_text(configuration(site, limits.cpu))
+        config.write_text(configuration(site, bundle, limits.cpu))
         group = site.tool_group(self.kind)
         start = (tool_path(self.options.binary, "lxc"), "--foreground")
         container = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config))
@@ -69,7 +69,13 @@ class Lxc(Isolator[LxcOptions]):
             *("--define", f"lxc.cgroup.dir.monitor.pivot={group}-pivot"),
         )
         # Not as lxc.init.cmd: its quoting cannot say every word, and a newline would begin another setting.
-        return Launch(host_argv=tuple(command), spawn=(*start, *container, *groups, "--", *command))
+        return Launch(
+            host_argv=bundle.argv,
+            spawn=(*start, *container, *groups, "--", *bundle.argv),
+            ready=bundle.ready,
+            own_network=True,
+            supervised=True,
+        )
 
 
 def remove_locks(lxcpath: Path, locks: Path = Path("/run/lxc/lock")) -> None:
@@ -87,11 +93,11 @@ def remove_locks(lxcpath: Path, locks: Path = Path("/run/lxc/lock")) -> None:
             directory.rmdir()
 
 
-def configuration(site: Site, cpu: CpuLimit | None) -> str:
+def configuration(site: Site, bundle: Bundle, cpu: CpuLimit | None) -> str:
     """A container configuration (lxc.container.conf(5)): own root, all namespaces, only a loopback device."""
     lines = [
         "lxc.uts.name = isobench",
-        f"lxc.rootfs.path = dir:{site.rootfs}",
+        f"lxc.rootfs.path = dir:{bundle.root}",
         # The root is shared: LXC would put /dev/fd and the like into it, a workload whatever it likes.
         "lxc.rootfs.options = ro",
         "lxc.net.0.type = empty",

@@ -1,18 +1,19 @@
 """namespaces: clone3(2) with any subset of the eight namespaces; own root, own /proc; no helper program."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from isobench.isolators import contract
-from isobench.isolators.bare import on_host
+from isobench.isolators.bare import in_chroot, on_host
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.requirements import first_lack, need_root
-from isobench.model import NO_LIMITS, READY, Capabilities, Launch, Limits, Readiness, unavailable
+from isobench.model import NO_LIMITS, READY, Bundle, Capabilities, Launch, Limits, Readiness, unavailable
 
 Namespace = Literal["mount", "uts", "ipc", "pid", "network", "user", "cgroup", "time"]
 
@@ -40,7 +41,7 @@ class Namespaces(Isolator[NamespacesOptions]):
 
     With a mount namespace the workload gets the shared root file system by pivot_root(2), and with a PID
     namespace besides, a /proc of its own. Without one it keeps the host's root. The network namespace has
-    only a loopback device, which is down, as unshare(1) leaves it.
+    only a loopback device: down, as unshare(1) leaves it; up for a user's workload, as LXC and runc have it.
     """
 
     kind = "namespaces"
@@ -60,21 +61,15 @@ class Namespaces(Isolator[NamespacesOptions]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         wanted = self.options.namespaces
         if "mount" not in wanted:
-            argv = on_host(site, command)
-            yield Launch(host_argv=argv, spawn=argv, namespaces=wanted)
-            return
-        yield Launch(
-            host_argv=tuple(command),
-            spawn=tuple(command),
-            namespaces=wanted,
-            root=site.rootfs,
-            root_change="pivot_root",
-            mount_proc="pid" in wanted,
-        )
+            launch = on_host(bundle)
+        else:
+            launch = replace(in_chroot(bundle), root_change="pivot_root", mount_proc="pid" in wanted)
+        network = "network" in wanted
+        yield replace(launch, namespaces=wanted, own_network=network, loopback=network and bundle.own)
 
 
 def _kernel_has(name: Namespace) -> Readiness | None:

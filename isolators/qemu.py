@@ -2,7 +2,7 @@
 
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from isobench.isolators.initramfs import image
 from isobench.isolators.machine import Machine, socket_path
 from isobench.isolators.qmp import Accelerator
 from isobench.isolators.requirements import need_tool, tool_path
-from isobench.model import NO_LIMITS, Capabilities, Launch, Limits, Readiness, Status
+from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness, Status
 
 _USE_AUTO = 'accel = "auto"  # in the [[isolator]] table of the matrix'
 
@@ -75,14 +75,14 @@ class Qemu(Isolator[QemuOptions]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         if limits.cpu:
             _insist(site.cgroups.writable())
         machine, _ = self._machine(site)
         group = f"{site.token}/{self.kind}-{{n}}"
         with tempfile.TemporaryDirectory(dir=site.work, prefix="qemu-") as directory:
-            argv = machine.argv(command, Path(directory))
+            argv = machine.argv(bundle.argv, Path(directory))
             yield Launch(
                 host_argv=argv,
                 spawn=argv,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
+from isobench.isolators.contract import Isolator, Site, agent_bundle
 from isobench.model import Event, Readiness, Status, unavailable
 from isobench.starter import batch
 
@@ -15,7 +15,7 @@ def check(isolator: Isolator[Any], site: Site) -> Readiness:
     readiness = isolator.probe(site)
     if not readiness.usable:
         return readiness
-    with isolator.prepare(site, (AGENT_INSIDE, "ready")) as launch:
+    with isolator.prepare(site, agent_bundle(site, "ready")) as launch:
         (event,) = batch(site.agent, launch, 1, timeout_s=_TIMEOUT_S)
     if event.status is Status.OK:
         return readiness

@@ -1,7 +1,7 @@
 """runc: a generated OCI bundle; create and start as separate phases (OCI runtime specification)."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
-from isobench.model import NO_LIMITS, Capabilities, CpuLimit, Launch, Limits, Readiness, Step
+from isobench.model import NO_LIMITS, Bundle, Capabilities, CpuLimit, Launch, Limits, Readiness, Step
 
 
 class RuncOptions(contract.Options):
@@ -43,30 +43,32 @@ class Runc(Isolator[RuncOptions]):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         with scratch_directory(site.work / self.name) as home:
             try:
-                yield self._launch(site, home, command, limits, slots)
+                yield self._launch(site, home, bundle, limits, slots)
             finally:
                 # Those of a container that runc could not delete, say because it is not there any more.
                 site.cgroups.remove(f"{site.token}-{self.kind}")
 
-    def _launch(self, site: Site, home: Path, command: Sequence[str], limits: Limits, slots: int) -> Launch:
+    def _launch(self, site: Site, home: Path, bundle: Bundle, limits: Limits, slots: int) -> Launch:
         group = site.tool_group(self.kind)
         for slot in range(slots):
-            bundle = home / f"bundle-{slot}"
-            bundle.mkdir(parents=True)
-            config = configuration(site, command, limits.cpu, f"/{group}-{slot}")
-            (bundle / "config.json").write_text(json.dumps(config))
+            directory = home / f"bundle-{slot}"
+            directory.mkdir(parents=True)
+            config = configuration(bundle, limits.cpu, f"/{group}-{slot}")
+            (directory / "config.json").write_text(json.dumps(config))
         runc = (tool_path(self.options.binary, "runc"), "--root", str(home / "state"))
         container = f"{site.token}-{{n}}"
         pid_file = str(home / "bundle-{n}" / "pid")
         create = (*runc, "create", "--bundle", str(home / "bundle-{n}"), "--pid-file", pid_file, container)
         return Launch(
-            host_argv=tuple(command),
+            host_argv=bundle.argv,
             steps=(Step(create, phase="created"), Step((*runc, "start", container))),
             adopt=pid_file,
+            ready=bundle.ready,
+            own_network=True,
             cleanup=(Step((*runc, "delete", "--force", container)),),
         )
 
@@ -109,9 +111,7 @@ _MOUNTS: list[dict[str, Any]] = [
 """What `runc spec` mounts, less the view of the host's cgroups."""
 
 
-def configuration(
-    site: Site, command: Sequence[str], cpu: CpuLimit | None, cgroups_path: str
-) -> dict[str, Any]:
+def configuration(bundle: Bundle, cpu: CpuLimit | None, cgroups_path: str) -> dict[str, Any]:
     """An OCI config.json close to what ``runc spec`` writes: same namespaces, capabilities and masked paths.
 
     No seccomp filter (``runc spec`` has none either) and no rlimits: raising one needs CAP_SYS_RESOURCE,
@@ -125,13 +125,13 @@ def configuration(
         "process": {
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
-            "args": list(command),
-            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "args": list(bundle.argv),
+            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *bundle.env],
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
             "noNewPrivileges": True,
         },
-        "root": {"path": str(site.rootfs), "readonly": True},
+        "root": {"path": str(bundle.root), "readonly": True},
         "hostname": "isobench",
         "mounts": _MOUNTS,
         "linux": {

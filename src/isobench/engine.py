@@ -55,7 +55,7 @@ def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab) -> Outco
             record = new_record(matrix, members, lab, site, run_id=run_id, seed=seed)
         with Journal.create(folder, record) as journal:
             measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
-            jobs = roster.jobs(matrix, members)
+            jobs = roster.jobs(matrix, members, site)
             return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch).go()
 
 
@@ -82,7 +82,7 @@ def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
             journal, stored = Journal.reopen(out)
             with journal:
                 measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
-                jobs = roster.jobs(matrix, members)
+                jobs = roster.jobs(matrix, members, site)
                 return _Run(stored, jobs, measuring, observer, stopwatch).go()
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from isobench.benchmarks.contract import Params
+from isobench.benchmarks.contract import HOST, Params
 from isobench.benchmarks.registry import DEFAULT as DEFAULT_BENCHMARKS
 from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
 from isobench.errors import MatrixError, UsageError
@@ -65,6 +65,8 @@ def _fit_for_a_path(name: str) -> str:
     """It becomes part of the names of cells, directories and cgroups."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,47}", name):
         raise ValueError("allowed: a letter or digit, then up to 47 letters, digits and characters of ._+-")
+    if name == HOST:
+        raise ValueError(f"{HOST} stands for the host itself in the names of cells")
     return name
 
 

@@ -117,6 +117,37 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """What counts as ready: the moment the host sees it is the phase ``ready`` of a start."""
+
+    kind: Literal["output", "line", "port", "exit"] = "output"
+    """The first byte the workload writes; the first line, of its output or its errors, that ``pattern``
+    matches (POSIX extended regular expression, regex(7)); the TCP port ``port`` of its loopback device
+    accepts; the workload has ended with exit code 0."""
+    pattern: str = ""
+    port: int = 0
+
+
+FIRST_OUTPUT = Ready()
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A workload that is ready to be isolated: what to execute, and in which root file system."""
+
+    argv: tuple[str, ...]
+    """As it is inside the root file system (``("/isoagent", "ready")``)."""
+    root: Path
+    """Directory of the host that holds the root file system; shared, so that no instance may write to it."""
+    env: tuple[str, ...] = ()
+    """``NAME=value`` each, besides PATH and LC_ALL=C, which every workload has."""
+    ready: Ready = FIRST_OUTPUT
+    own: bool = False
+    """The root file system is a user's: the workload runs in it under every isolator, the bare one included,
+    and may write to a layer of its own. Else it is the shared one with the agent, and nobody writes to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class CpuLimit:
     """A CPU bandwidth limit: ``cpus`` of CPU time a second of wall time, enforced each period.
 
@@ -137,6 +168,8 @@ class Limits:
     """What an instance is allowed to use. None: no limit is set at all."""
 
     cpu: CpuLimit | None = None
+    memory_bytes: int | None = None
+    """Memory charged to the instance; for a virtual machine the RAM of its guest."""
 
 
 NO_LIMITS = Limits()
@@ -173,7 +206,7 @@ class Capabilities:
     phases: frozenset[str]
     """The phases it can tell apart."""
     limits: frozenset[str] = frozenset()
-    """Limits it can apply itself: a subset of {"cpu"}."""
+    """Limits it can apply itself: a subset of {"cpu", "memory"}."""
     shares_clock: bool = True
     """The workload's CLOCK_MONOTONIC is the host's, so its stamps may be compared with ours."""
     shares_kernel: bool = True
@@ -223,6 +256,15 @@ class Launch:
     cleanup: tuple[Step, ...] = ()
     namespaces: tuple[str, ...] = ()
     """Subset of mount, uts, ipc, pid, network, user, cgroup, time (namespaces(7))."""
+    env: tuple[str, ...] = ()
+    """``NAME=value`` each, added to the environment of ``spawn``."""
+    ready: Ready = FIRST_OUTPUT
+    own_network: bool = False
+    """The workload has a network namespace of its own: a port is looked for there and not on the host."""
+    loopback: bool = False
+    """Bring the loopback device of the new network namespace up before the workload is executed."""
+    supervised: bool = False
+    """The instance's process is a tool that watches over the workload (lxc-start), which is a child of it."""
     root: Path | None = None
     root_change: Literal["chroot", "pivot_root"] | None = None
     mount_proc: bool = False
@@ -239,7 +281,7 @@ class Launch:
 class Event:
     """One thing the agent's ``start`` verb reported about one instance."""
 
-    kind: Literal["attempt", "ready", "line", "exit", "end"]
+    kind: Literal["attempt", "ready", "line", "exit", "pinged", "end"]
     slot: int = 0
     status: Status = Status.OK
     reason: str | None = None
@@ -247,6 +289,14 @@ class Event:
     """Nanoseconds since invoke."""
     invoke_ns: int = 0
     """CLOCK_MONOTONIC of the host at invoke."""
+    intended_ns: int = 0
+    """The same clock when the start was due (open loop); 0: it was due when it was invoked."""
+    stop_ns: int = 0
+    """The same clock when an instance was told to end or was killed on command; 0: it never was."""
+    ready_count: int = 0
+    """How often what counts as ready was seen until the end."""
+    round_trips_ns: tuple[int, ...] = ()
+    """Of a ``pinged``: from a byte written to the workload's input to its answer, each."""
     t_ns: int = 0
     """CLOCK_MONOTONIC of the host when a ``line`` was complete."""
     pid: int | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from isobench.benchmarks.contract import Benchmark, Params
+from isobench.benchmarks.contract import HOST, Benchmark, Params
 from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
 from isobench.errors import UsageError
 from isobench.isolators.contract import Isolator, Options
@@ -28,6 +28,10 @@ class IsolatorEntry:
     def create(self) -> Isolator[Any]:
         """The isolator it describes."""
         return ISOLATORS.load(self.kind)(self.name, self.options)
+
+
+THE_HOST = IsolatorEntry(HOST, "bare", Options())
+"""Stands where an isolator would, for benchmarks whose subject is the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,15 @@ class Matrix:
         return {"run": run, "isolator": isolators, **tables}
 
     def cells(self) -> Iterator[tuple[IsolatorEntry, BenchmarkEntry, tuple[Cell, ...]]]:
-        """Every isolator with every benchmark and their cells, whether or not this host can measure them.
+        """Every isolator, and last the host, with its benchmarks and their cells, measurable here or not.
 
         Where an isolator cannot have the benchmark at all, the cells are what would have been measured.
         """
-        for isolator in self.isolators:
+        for isolator in (*self.isolators, THE_HOST):
             capabilities = isolator.create().capabilities
             for benchmark in self.benchmarks:
+                if (benchmark.create().subject == "host") != (isolator is THE_HOST):
+                    continue
                 params = benchmark.params
                 blocks = min(self.blocks, params.blocks or self.blocks)
                 cells = benchmark.create().cells(isolator.name, capabilities, params, blocks)

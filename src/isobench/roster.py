@@ -10,7 +10,8 @@ from isobench.errors import IsobenchError
 from isobench.isolators.contract import Isolator, Site
 from isobench.journal import IsolatorRecord
 from isobench.matrix import IsolatorEntry, Matrix
-from isobench.model import Capabilities, Cell, Readiness, Status, unavailable
+from isobench.model import READY, Capabilities, Cell, Readiness, Status, unavailable
+from isobench.plan import THE_HOST
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,10 +100,11 @@ def reassemble(
     return tuple(members)
 
 
-def jobs(matrix: Matrix, members: tuple[Member, ...]) -> Mapping[str, Job]:
+def jobs(matrix: Matrix, members: tuple[Member, ...], site: Site) -> Mapping[str, Job]:
     """Every cell of the run by its id, those that cannot be measured too."""
     found: dict[str, Job] = {}
-    roster = {member.entry.name: member for member in members}
+    host = Member(THE_HOST, THE_HOST.create(), READY, THE_HOST.name)
+    roster = {member.entry.name: member for member in (*members, host)}
     for entry, table, cells in matrix.cells():
         member, benchmark = roster[entry.name], table.create()
         capabilities = member.isolator.capabilities
@@ -111,7 +113,8 @@ def jobs(matrix: Matrix, members: tuple[Member, ...]) -> Mapping[str, Job]:
             lack = Readiness(Status.UNSUPPORTED, reason)
         for cell in cells:
             shown = replace(cell, isolator=member.shown_as)
-            found[shown.id] = Job(shown, member.isolator, capabilities, benchmark, table.params, lack)
+            why = lack or benchmark.lack(cell, site)
+            found[shown.id] = Job(shown, member.isolator, capabilities, benchmark, table.params, why)
     return found
 
 

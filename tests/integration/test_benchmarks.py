@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from isobench.isolators.cgroups import Cgroups
 from isobench.isolators.contract import Isolator, Options, Site
 from isobench.isolators.registry import REGISTRY
 from isobench.isolators.site import open_site
-from isobench.model import NO_LIMITS, Launch, Limits, Reading, Status
+from isobench.model import NO_LIMITS, Bundle, Launch, Limits, Reading, Status
 
 pytestmark = [
     pytest.mark.integration,
@@ -116,10 +116,10 @@ class Forgetful(Cgroups):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         assert limits != NO_LIMITS
-        with super().prepare(site, command, NO_LIMITS, slots) as launch:
+        with super().prepare(site, bundle, NO_LIMITS, slots) as launch:
             yield launch
 
 

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from isobench.isolators import cgroup
 from isobench.isolators.bare import on_host
 from isobench.isolators.cgroup.parse import Hierarchy
-from isobench.isolators.contract import AGENT_INSIDE, Site
+from isobench.isolators.contract import Site, agent_bundle
 from isobench.isolators.tokens import new_token
 from isobench.model import Event, Launch, Status
 from isobench.starter import batch, session
@@ -51,8 +52,7 @@ def group(path: Path) -> Iterator[Path]:
 
 
 def launch(site: Site, verb: str, parent: Path) -> Launch:
-    argv = on_host(site, (AGENT_INSIDE, verb))
-    return Launch(host_argv=argv, spawn=argv, cgroups=(str(parent / "{n}"),))
+    return replace(on_host(agent_bundle(site, verb)), cgroups=(str(parent / "{n}"),))
 
 
 def starts(site: Site, verb: str, parent: Path, count: int) -> list[Event]:

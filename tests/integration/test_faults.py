@@ -13,7 +13,7 @@ from isobench.benchmarks import payload
 from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
 from isobench.isolators.registry import REGISTRY
 from isobench.isolators.requirements import find_tool
-from isobench.model import Event, Status
+from isobench.model import Bundle, Event, Status
 from isobench.starter import batch, session
 
 pytestmark = pytest.mark.integration
@@ -48,7 +48,7 @@ def make(kind: str, **options: object) -> Isolator[Any]:
 def starts(
     place: Site, kind: str, *command: str, count: int = 1, timeout_s: float = TIMEOUT_S
 ) -> list[Event]:
-    with make(kind).prepare(place, command) as launch:
+    with make(kind).prepare(place, Bundle(command, place.rootfs)) as launch:
         return list(batch(place.agent, launch, count, timeout_s=timeout_s))
 
 
@@ -139,7 +139,7 @@ def test_held_instance_that_misbehaves_ends_with_the_session(
 ) -> None:
     """One that exits after its first line was ready all the same; its end is told at the end."""
     with (
-        make(kind).prepare(place, ("/misbehave", how)) as launch,
+        make(kind).prepare(place, Bundle(("/misbehave", how), place.rootfs)) as launch,
         session(place.agent, launch, timeout_s=SHORT_S) as held,
     ):
         event = held.start()
@@ -153,7 +153,7 @@ def test_held_instance_that_misbehaves_ends_with_the_session(
 def test_exception_while_a_deaf_instance_is_held_leaves_nothing(place: Site, kind: str) -> None:
     def fail() -> None:
         with (
-            make(kind).prepare(place, ("/misbehave", "deaf")) as launch,
+            make(kind).prepare(place, Bundle(("/misbehave", "deaf"), place.rootfs)) as launch,
             session(place.agent, launch, timeout_s=TIMEOUT_S) as held,
         ):
             assert held.start().status is Status.OK
@@ -171,7 +171,7 @@ def test_tool_that_vanishes_in_mid_run_fails_the_starts_after_it_and_keeps_those
     assert original
     shutil.copy(original, copy)
     events = []
-    with make(kind, binary=str(copy)).prepare(site, (AGENT_INSIDE, "ready")) as launch:
+    with make(kind, binary=str(copy)).prepare(site, Bundle((AGENT_INSIDE, "ready"), site.rootfs)) as launch:
         for event in batch(site.agent, launch, 20, timeout_s=TIMEOUT_S):
             events.append(event)
             if len(events) == 2:
@@ -192,7 +192,7 @@ def test_runc_that_vanishes_under_a_held_container_leaves_nothing(site: Site, tm
     assert original
     shutil.copy(original, copy)
     with (
-        make("runc", binary=str(copy)).prepare(site, (AGENT_INSIDE, "hold")) as launch,
+        make("runc", binary=str(copy)).prepare(site, Bundle((AGENT_INSIDE, "hold"), site.rootfs)) as launch,
         session(site.agent, launch, timeout_s=TIMEOUT_S) as held,
     ):
         assert held.start().status is Status.OK

@@ -15,7 +15,7 @@ from isobench.isolators import residue
 from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
 from isobench.isolators.readiness import check
 from isobench.isolators.registry import REGISTRY
-from isobench.model import CpuLimit, Launch, Limits, Status
+from isobench.model import Bundle, CpuLimit, Launch, Limits, Status
 from isobench.starter import Session, batch, session
 
 pytestmark = pytest.mark.integration
@@ -63,7 +63,7 @@ def pid_of(instances: Session, launch: Launch, slot: int = 0) -> int:
 
 def probe(site: Site, isolator: Isolator[Any]) -> dict[str, Any]:
     """What the workload sees from inside."""
-    with isolator.prepare(site, PROBE) as launch:
+    with isolator.prepare(site, Bundle(PROBE, site.rootfs)) as launch:
         (event,) = batch(site.agent, launch, 1, timeout_s=TIMEOUT_S)
     assert event.status is Status.OK, (event.reason, event.stderr)
     seen: dict[str, Any] = json.loads(event.output)
@@ -79,7 +79,7 @@ def test_isolator_is_usable_and_a_trial_start_succeeds(site: Site, kind: str) ->
 @every_kind
 def test_starts_give_the_declared_phases_in_order(site: Site, kind: str) -> None:
     isolator = make(kind)
-    with isolator.prepare(site, READY) as launch:
+    with isolator.prepare(site, Bundle(READY, site.rootfs)) as launch:
         events = list(batch(site.agent, launch, 3, timeout_s=TIMEOUT_S))
     assert [(event.status, event.reason) for event in events] == [(Status.OK, None)] * 3
     for event in events:
@@ -94,7 +94,10 @@ def test_starts_give_the_declared_phases_in_order(site: Site, kind: str) -> None
 @every_kind
 def test_namespaces_seen_from_the_host_are_exactly_the_declared_ones(site: Site, kind: str) -> None:
     ours = namespaces_of("self")
-    with make(kind).prepare(site, HOLD) as launch, session(site.agent, launch, timeout_s=TIMEOUT_S) as held:
+    with (
+        make(kind).prepare(site, Bundle(HOLD, site.rootfs)) as launch,
+        session(site.agent, launch, timeout_s=TIMEOUT_S) as held,
+    ):
         assert held.start().status is Status.OK
         theirs = namespaces_of(pid_of(held, launch))
         assert {name for name in ours if theirs[name] != ours[name]} == NEW_NAMESPACES[kind]
@@ -137,7 +140,7 @@ def test_limit_is_read_back_from_the_group_of_the_running_workload(
     site: Site, kind: str, limit: CpuLimit
 ) -> None:
     with (
-        make(kind).prepare(site, HOLD, Limits(limit)) as launch,
+        make(kind).prepare(site, Bundle(HOLD, site.rootfs), Limits(limit)) as launch,
         session(site.agent, launch, timeout_s=TIMEOUT_S) as held,
     ):
         assert held.start().status is Status.OK
@@ -146,7 +149,10 @@ def test_limit_is_read_back_from_the_group_of_the_running_workload(
 
 @limiting_kind
 def test_without_a_limit_the_group_has_none(site: Site, kind: str) -> None:
-    with make(kind).prepare(site, HOLD) as launch, session(site.agent, launch, timeout_s=TIMEOUT_S) as held:
+    with (
+        make(kind).prepare(site, Bundle(HOLD, site.rootfs)) as launch,
+        session(site.agent, launch, timeout_s=TIMEOUT_S) as held,
+    ):
         assert held.start().status is Status.OK
         assert site.cgroups.of(pid_of(held, launch)).cpu_limit() is None
 
@@ -155,7 +161,7 @@ def test_without_a_limit_the_group_has_none(site: Site, kind: str) -> None:
 def test_two_instances_live_at_once_and_apart(site: Site, kind: str) -> None:
     isolator = make(kind)
     with (
-        isolator.prepare(site, HOLD, slots=2) as launch,
+        isolator.prepare(site, Bundle(HOLD, site.rootfs), slots=2) as launch,
         session(site.agent, launch, timeout_s=TIMEOUT_S, slots=2) as held,
     ):
         events = [held.start(), held.start()]
@@ -171,7 +177,7 @@ def test_two_instances_live_at_once_and_apart(site: Site, kind: str) -> None:
 
 @every_kind
 def test_instances_left_to_the_end_of_a_session_are_ended_by_it(site: Site, kind: str) -> None:
-    with make(kind).prepare(site, HOLD) as launch:
+    with make(kind).prepare(site, Bundle(HOLD, site.rootfs)) as launch:
         with session(site.agent, launch, timeout_s=TIMEOUT_S) as held:
             assert held.start().status is Status.OK
             pid = pid_of(held, launch)
@@ -191,7 +197,7 @@ def test_every_word_of_a_command_reaches_the_workload_as_it_is(site: Site, kind:
     source.write_text(ARGS_C)
     subprocess.run([compiler, "-static", "-o", program, source], check=True)
     try:
-        with make(kind).prepare(site, WORDS) as launch:
+        with make(kind).prepare(site, Bundle(WORDS, site.rootfs)) as launch:
             (event,) = batch(site.agent, launch, 1, timeout_s=TIMEOUT_S)
     finally:
         program.unlink()
@@ -200,7 +206,7 @@ def test_every_word_of_a_command_reaches_the_workload_as_it_is(site: Site, kind:
 
 def test_pivot_group_lxc_never_removes_goes_with_the_end_of_prepare(site: Site) -> None:
     """The monitor moves there so that its own group can be removed, and ends (lxc.container.conf(5))."""
-    with make("lxc").prepare(site, READY) as launch:
+    with make("lxc").prepare(site, Bundle(READY, site.rootfs)) as launch:
         list(batch(site.agent, launch, 1, timeout_s=TIMEOUT_S))
         groups = {Path(stray.what).name for stray in residue.strays(site) if stray.kind == "cgroup"}
         assert groups == {f"{site.token}-lxc-pivot"}
@@ -208,7 +214,7 @@ def test_pivot_group_lxc_never_removes_goes_with_the_end_of_prepare(site: Site) 
 
 
 def test_lxc_leaves_no_lock_directories(site: Site) -> None:
-    with make("lxc").prepare(site, READY) as launch:
+    with make("lxc").prepare(site, Bundle(READY, site.rootfs)) as launch:
         list(batch(site.agent, launch, 1, timeout_s=TIMEOUT_S))
     assert not [path for path in Path("/run/lxc").rglob("*") if site.token in str(path)]
 

@@ -10,7 +10,7 @@ import pytest
 from isobench.isolators.contract import AGENT_INSIDE, Site
 from isobench.isolators.namespaces import Namespace, Namespaces, NamespacesOptions
 from isobench.isolators.readiness import check
-from isobench.model import Event, Status
+from isobench.model import Bundle, Event, Status
 from isobench.process import run
 from isobench.starter import batch, parse_event
 
@@ -26,7 +26,7 @@ def make(*names: Namespace) -> Namespaces:
 
 
 def start(site: Site, *names: Namespace) -> Event:
-    with make(*names).prepare(site, (AGENT_INSIDE, "probe")) as launch:
+    with make(*names).prepare(site, Bundle((AGENT_INSIDE, "probe"), site.rootfs)) as launch:
         (event,) = batch(site.agent, launch, 1, timeout_s=TIMEOUT_S)
     return event
 

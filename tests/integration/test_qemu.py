@@ -19,7 +19,7 @@ from isobench.isolators.qmp import quit_machine, running_accelerator
 from isobench.isolators.readiness import check
 from isobench.isolators.requirements import find_tool
 from isobench.isolators.site import open_site
-from isobench.model import CpuLimit, Event, Launch, Limits, Status
+from isobench.model import Bundle, CpuLimit, Event, Launch, Limits, Status
 
 KERNEL = guestkernel.find(None)
 """Looked for before the tests point the state elsewhere."""
@@ -82,7 +82,7 @@ def monitor_of(launch: Launch, slot: int = 0) -> Path:
 
 
 def test_start_gives_every_phase_in_order_and_the_workloads_words_alone(site: Site, qemu: Qemu) -> None:
-    with qemu.prepare(site, (AGENT_INSIDE, "ready")) as launch:
+    with qemu.prepare(site, Bundle((AGENT_INSIDE, "ready"), site.rootfs)) as launch:
         event = one_start(site, launch)
     assert (event.status, event.reason) == (Status.OK, None)
     assert list(event.phases_ns) == sorted(event.phases_ns, key=event.phases_ns.__getitem__)
@@ -98,7 +98,7 @@ def test_readiness_is_proven_by_a_start_and_names_the_accelerator_that_really_ru
     readiness = check(qemu, site)
     assert readiness.usable
     with (
-        qemu.prepare(site, (AGENT_INSIDE, "hold")) as launch,
+        qemu.prepare(site, Bundle((AGENT_INSIDE, "hold"), site.rootfs)) as launch,
         starter.session(site.agent, launch, timeout_s=BOOT_TIMEOUT_S, slots=1) as session,
     ):
         assert session.start().status is Status.OK
@@ -109,7 +109,7 @@ def test_readiness_is_proven_by_a_start_and_names_the_accelerator_that_really_ru
 
 
 def test_arguments_arrive_as_they_are_and_a_failing_workload_fails_the_start(site: Site, qemu: Qemu) -> None:
-    with qemu.prepare(site, (AGENT_INSIDE, "no such=verb à l'intérieur")) as launch:
+    with qemu.prepare(site, Bundle((AGENT_INSIDE, "no such=verb à l'intérieur"), site.rootfs)) as launch:
         event = one_start(site, launch)
     assert event.status is Status.FAILED
     assert event.output == ""
@@ -120,7 +120,7 @@ def test_arguments_arrive_as_they_are_and_a_failing_workload_fails_the_start(sit
 
 
 def test_program_that_is_not_there_fails_the_start_with_its_name(site: Site, qemu: Qemu) -> None:
-    with qemu.prepare(site, ("/nothing",)) as launch:
+    with qemu.prepare(site, Bundle(("/nothing",), site.rootfs)) as launch:
         event = one_start(site, launch)
     assert event.status is Status.FAILED
     assert "execute /nothing: No such file or directory" in event.stderr
@@ -129,7 +129,7 @@ def test_program_that_is_not_there_fails_the_start_with_its_name(site: Site, qem
 def test_flood_of_output_arrives_whole(site: Site, qemu: Qemu) -> None:
     # The agent's own `start`, told to start what is not there, writes a line each time.
     flood = (AGENT_INSIDE, "start", "--count", "200", "--spawn", "1", "/nothing")
-    with qemu.prepare(site, flood) as launch:
+    with qemu.prepare(site, Bundle(flood, site.rootfs)) as launch:
         event = one_start(site, launch)
     assert event.status is Status.OK
     assert len(event.output) == event.output_bytes
@@ -140,7 +140,7 @@ def test_flood_of_output_arrives_whole(site: Site, qemu: Qemu) -> None:
 def test_machine_that_never_gets_ready_is_a_timeout_and_gone(
     site: Site, qemu: Qemu, hang: tuple[str, ...]
 ) -> None:
-    with qemu.prepare(site, (AGENT_INSIDE, "ready")) as launch:
+    with qemu.prepare(site, Bundle((AGENT_INSIDE, "ready"), site.rootfs)) as launch:
         assert launch.spawn is not None
         event = one_start(site, replace(launch, spawn=(*launch.spawn, *hang)), timeout_s=4.0)
         assert processes_of(site) == []
@@ -152,7 +152,7 @@ def test_machine_that_never_gets_ready_is_a_timeout_and_gone(
 def test_garbage_arrives_byte_for_byte_and_a_deaf_workload_is_a_timeout_and_gone(
     misbehaving: Site, qemu: Qemu
 ) -> None:
-    with qemu.prepare(misbehaving, ("/misbehave", "garbage")) as launch:
+    with qemu.prepare(misbehaving, Bundle(("/misbehave", "garbage"), misbehaving.rootfs)) as launch:
         garbage = one_start(misbehaving, launch)
     assert (garbage.status, garbage.reason) == (Status.OK, None)
     assert garbage.output.encode("latin-1") == bytes(range(256))
@@ -161,7 +161,7 @@ def test_garbage_arrives_byte_for_byte_and_a_deaf_workload_is_a_timeout_and_gone
 
     # Long enough for a second boot, however slow this host is.
     limit_s = 2 + 2 * garbage.phases_ns["ready"] / 1e9
-    with qemu.prepare(misbehaving, ("/misbehave", "deaf")) as launch:
+    with qemu.prepare(misbehaving, Bundle(("/misbehave", "deaf"), misbehaving.rootfs)) as launch:
         deaf = one_start(misbehaving, launch, timeout_s=limit_s)
         assert processes_of(misbehaving) == []
     assert (deaf.status, deaf.reason, deaf.output) == (Status.TIMEOUT, "not ended in time", "ready\n")
@@ -173,7 +173,7 @@ def test_limit_is_set_after_the_boot_on_the_whole_process_and_one_byte_ends_the_
 ) -> None:
     limit = CpuLimit(1.5)
     with (
-        qemu.prepare(site, (AGENT_INSIDE, "hold"), Limits(limit)) as launch,
+        qemu.prepare(site, Bundle((AGENT_INSIDE, "hold"), site.rootfs), Limits(limit)) as launch,
         starter.session(site.agent, launch, timeout_s=BOOT_TIMEOUT_S, slots=1) as session,
     ):
         started = session.start()

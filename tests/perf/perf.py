@@ -26,7 +26,7 @@ from isobench.isolators.contract import AGENT_INSIDE, Isolator, Options, Site
 from isobench.isolators.namespaces import Namespaces, NamespacesOptions
 from isobench.isolators.runc import Runc, RuncOptions
 from isobench.isolators.site import open_site
-from isobench.model import Launch, Status
+from isobench.model import Bundle, Launch, Status
 from isobench.starter import batch
 
 Measure = Callable[[int], list[float]]
@@ -104,7 +104,7 @@ def pairs(site: Site, stack: ExitStack, loop: Path) -> list[Pair]:
     ready = (AGENT_INSIDE, "ready")
 
     def launch(isolator: Isolator[Any]) -> Launch:
-        return stack.enter_context(isolator.prepare(site, ready))
+        return stack.enter_context(isolator.prepare(site, Bundle(ready, site.rootfs)))
 
     bare = ours(site, launch(Bare("bare", Options())))
     spaces = launch(Namespaces("namespaces", NamespacesOptions()))

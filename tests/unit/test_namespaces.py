@@ -9,7 +9,7 @@ from isobench.isolators import namespaces
 from isobench.isolators.cgroup.tree import NoCgroups
 from isobench.isolators.contract import Site
 from isobench.isolators.namespaces import Namespaces, NamespacesOptions
-from isobench.model import Launch, Status
+from isobench.model import Bundle, Launch, Status
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Site:
 
 def launch(site: Site, *names: str) -> Launch:
     options = NamespacesOptions.model_validate({"namespaces": names})
-    with Namespaces("namespaces", options).prepare(site, ("/isoagent", "ready")) as made:
+    with Namespaces("namespaces", options).prepare(site, Bundle(("/isoagent", "ready"), site.rootfs)) as made:
         return made
 
 

@@ -11,7 +11,7 @@ from isobench.isolators.contract import Site
 from isobench.isolators.kvm import Verdict
 from isobench.isolators.qemu import Qemu
 from isobench.isolators.qmp import quit_machine, running_accelerator
-from isobench.model import CpuLimit, Limits, Readiness, Status
+from isobench.model import Bundle, CpuLimit, Limits, Readiness, Status
 
 BZIMAGE = bytes(0x202) + b"HdrS" + bytes(64)
 
@@ -71,7 +71,7 @@ def test_kvm_is_used_where_a_guest_booted_with_it(site: Site, monkeypatch: pytes
     monkeypatch.setattr(kvm, "absence", lambda: None)
     monkeypatch.setattr(kvm, "try_boot", lambda *_: Verdict(works=True))
     assert qemu(site).probe(site) == Readiness(Status.OK, shown_as="qemu-kvm")
-    with qemu(site).prepare(site, ("/isoagent", "ready")) as launch:
+    with qemu(site).prepare(site, Bundle(("/isoagent", "ready"), site.rootfs)) as launch:
         assert launch.spawn is not None
         assert launch.spawn[launch.spawn.index("-accel") + 1] == "kvm"
 
@@ -112,19 +112,22 @@ def test_tool_that_vanished_after_the_probe_fails_with_its_remedy(site: Site) ->
     isolator = qemu(site)
     assert isolator.probe(site).usable
     (site.work.parent / "qemu").unlink()
-    with pytest.raises(HostUnfitError, match="is not an executable file"), isolator.prepare(site, ("/x",)):
+    with (
+        pytest.raises(HostUnfitError, match="is not an executable file"),
+        isolator.prepare(site, Bundle(("/x",), site.rootfs)),
+    ):
         pass
 
 
 def test_prepare_leaves_nothing_in_the_runs_directory(site: Site) -> None:
     for _ in range(2):
-        with qemu(site).prepare(site, ("/isoagent", "ready"), slots=2):
+        with qemu(site).prepare(site, Bundle(("/isoagent", "ready"), site.rootfs), slots=2):
             assert len(list(site.work.iterdir())) == 1
         assert list(site.work.iterdir()) == []
 
 
 def test_launch_without_a_limit_needs_no_cgroup(site: Site) -> None:
-    with qemu(site).prepare(site, ("/isoagent", "ready")) as launch:
+    with qemu(site).prepare(site, Bundle(("/isoagent", "ready"), site.rootfs)) as launch:
         assert launch.console
         assert (launch.cgroups, launch.late_writes) == ((), ())
         assert launch.host_argv == launch.spawn
@@ -132,7 +135,10 @@ def test_launch_without_a_limit_needs_no_cgroup(site: Site) -> None:
 
 def test_limit_without_cgroups_is_refused_with_the_remedy(site: Site) -> None:
     limits = Limits(CpuLimit(0.5))
-    with pytest.raises(HostUnfitError) as caught, qemu(site).prepare(site, ("/isoagent",), limits):
+    with (
+        pytest.raises(HostUnfitError) as caught,
+        qemu(site).prepare(site, Bundle(("/isoagent",), site.rootfs), limits),
+    ):
         pass
     assert caught.value.remedy == "mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 

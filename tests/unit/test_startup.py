@@ -1,6 +1,6 @@
 """startup over scripted starts."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from isobench.benchmarks.startup import Startup, StartupParams, reading
 from isobench.isolators.cgroup import CgroupTree
 from isobench.isolators.contract import Site
 from isobench.isolators.fake import Fake, FakeOptions
-from isobench.model import NO_LIMITS, Capabilities, Cell, Event, Launch, Limits, Reading, Status
+from isobench.model import NO_LIMITS, Bundle, Capabilities, Cell, Event, Launch, Limits, Reading, Status
 
 PROCESS = Capabilities(phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}))
 VM = replace(PROCESS, shares_clock=False, shares_kernel=False)
@@ -158,10 +158,10 @@ class Watched(Fake):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         try:
-            with super().prepare(site, command, limits, slots) as launch:
+            with super().prepare(site, bundle, limits, slots) as launch:
                 yield launch
         finally:
             self.told.append("prepared is gone")

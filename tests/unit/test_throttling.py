@@ -34,6 +34,7 @@ from isobench.isolators.contract import Site
 from isobench.isolators.fake import Fake, FakeOptions
 from isobench.model import (
     NO_LIMITS,
+    Bundle,
     Cell,
     CpuLimit,
     Event,
@@ -144,11 +145,11 @@ class Limited(Fake):
 
     @contextmanager
     def prepare(
-        self, site: Site, command: Sequence[str], limits: Limits = NO_LIMITS, slots: int = 1
+        self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         self.rig.limits = limits
-        self.rig.commands.append(tuple(command))
-        yield Launch(host_argv=tuple(command), spawn=tuple(command), late_writes=self.rig.late_writes)
+        self.rig.commands.append(bundle.argv)
+        yield Launch(host_argv=bundle.argv, spawn=bundle.argv, late_writes=self.rig.late_writes)
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF) -> Reading:
@@ -237,7 +238,7 @@ def test_spinning_covers_the_lead_the_search_and_the_window() -> None:
     trial = Trial(CpuLimit(1.5), 10)
     assert trial.spin_us == 1_300_000
     assert trial.command == (
-        *("/isoagent", "spin", "--threads", "2", "--lead-us", "100000"),
+        *("spin", "--threads", "2", "--lead-us", "100000"),
         *("--window-us", "1200000", "--period-us", "100000"),
     )
 
