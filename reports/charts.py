@@ -3,12 +3,14 @@
 Colour never stands alone: groups differ in shape, owners in hatching, and every row is named.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from matplotlib.figure import Figure
 
 from isobench.reports import chart_memory, chart_startup, chart_throttling, svg
+from isobench.reports.section import Section
 from isobench.reports.summary import Summary
 
 WIDE_PX, NARROW_PX = 840, 340
@@ -43,7 +45,16 @@ def charts(summary: Summary) -> Mapping[str, Chart]:
     return drawn
 
 
+def plots(sections: Iterable[Section]) -> Mapping[str, Chart]:
+    """The pictures of these parts of the report, by their keys."""
+    return {plot.key: _drawn(plot.key, plot.label, plot.draw) for part in sections for plot in part.plots}
+
+
 def _chart(name: str, label: str, draw: Callable[[Summary, int], Figure], summary: Summary) -> Chart:
+    return _drawn(name, label, partial(draw, summary))
+
+
+def _drawn(name: str, label: str, draw: Callable[[int], Figure]) -> Chart:
     with svg.style():
-        wide, narrow = draw(summary, WIDE_PX), draw(summary, NARROW_PX)
+        wide, narrow = draw(WIDE_PX), draw(NARROW_PX)
     return Chart(svg.drawing(wide, f"{name}-wide", label), svg.drawing(narrow, f"{name}-narrow", label))

@@ -17,8 +17,9 @@ from markupsafe import Markup
 
 from isobench.errors import OutputError, UsageError
 from isobench.reports import rows, sheet, units, verdict
-from isobench.reports.charts import Chart, charts
+from isobench.reports.charts import Chart, charts, plots
 from isobench.reports.load import summarize
+from isobench.reports.sections import sections
 from isobench.reports.stats import MIN_FOR_INTERVAL, MIN_FOR_P90, MIN_FOR_P99
 from isobench.reports.summary import CellSummary, Summary
 
@@ -41,7 +42,8 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
 def page(summary: Summary) -> str:
     """The whole document. Equal runs give equal bytes."""
     environment = _environment()
-    drawn = charts(summary)
+    parts = sections(summary)
+    drawn = {**charts(summary), **plots(parts)}
     css = environment.loader.get_source(environment, "report.css")[0] if environment.loader else ""
     style = css + _chart_css(drawn)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -56,6 +58,7 @@ def page(summary: Summary) -> str:
         findings=verdict.findings(summary),
         cautions=verdict.cautions(summary),
         gaps=rows.gaps(summary),
+        sections=parts,
         charts=_markup(drawn),
         anchor=anchor,
         css=Markup(style),  # noqa: S704 - our own style sheet and the rules of our own figures

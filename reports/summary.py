@@ -144,8 +144,13 @@ class Summary:
 
     @property
     def measured(self) -> bool:
-        """There is at least one figure."""
-        return any(isolator.measured for isolator in self.isolators)
+        """At least one attempt gave a value."""
+        return any(cell.state.ok for cell in self.cells)
+
+    @property
+    def compared(self) -> tuple[Isolator, ...]:
+        """The rows of the overview."""
+        return tuple(isolator for isolator in self.isolators if isolator.measured)
 
     @property
     def startups(self) -> tuple[Startup, ...]:

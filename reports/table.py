@@ -9,6 +9,9 @@ from rich.text import Text
 
 from isobench.model import Status
 from isobench.reports import rows, units, verdict
+from isobench.reports.section import Section
+from isobench.reports.section import Table as SectionTable
+from isobench.reports.sections import sections
 from isobench.reports.summary import Isolator, Summary
 
 _STYLES = {
@@ -29,12 +32,14 @@ def render_summary(summary: Summary, console: Console) -> None:
     Columns are left out where the console is too narrow for them; the console decides about colours.
     """
     console.print(_text(f"{summary.record.run_id} on {_host(summary)}", "bold"))
-    if summary.measured:
+    if summary.compared:
         console.print(_overview(summary, console.width))
         _print_folded(rows.LEGEND, console, style="dim", indent=0)
     if summary.limits:
         console.print()
         console.print(_limits(summary))
+    for section in sections(summary):
+        _print_section(section, console)
     for caution in verdict.cautions(summary):
         _print_caution(caution, console)
     _print_gaps(rows.gaps(summary), console)
@@ -43,12 +48,8 @@ def render_summary(summary: Summary, console: Console) -> None:
 def as_markdown(summary: Summary) -> str:
     """The table isolator by metric, and that of the CPU limits, as GitHub shows them."""
     titles = ("isolator", *(column.title for column in rows.OVERVIEW))
-    body = [
-        (found.name, *(column.text(found) for column in rows.OVERVIEW))
-        for found in summary.isolators
-        if found.measured
-    ]
-    parts = [_markdown_table(titles, body)]
+    body = [(found.name, *(column.text(found) for column in rows.OVERVIEW)) for found in summary.compared]
+    parts = [_markdown_table(titles, body)] if body else []
     if summary.limits:
         limits = [
             (found.name, *(rows.error(found, limit) for limit in summary.limits))
@@ -56,6 +57,7 @@ def as_markdown(summary: Summary) -> str:
             if found.quotas
         ]
         parts.append(_markdown_table(("limit error", *rows.limit_titles(summary)), limits))
+    parts += [_markdown_section(table) for found in sections(summary) for table in found.tables]
     parts += [f"**{_escaped(c.title)}.** {_escaped(c.text)}" for c in verdict.cautions(summary) if c.loud]
     return "\n\n".join(parts) + "\n"
 
@@ -69,10 +71,29 @@ def _host(summary: Summary) -> str:
 def _overview(summary: Summary, width: int) -> Table:
     columns = [column for column in rows.OVERVIEW if width >= column.room]
     table = _table("isolator", *(column.title for column in columns))
-    for isolator in summary.isolators:
-        if isolator.measured:
-            table.add_row(_name(isolator), *(_figure(column.text(isolator)) for column in columns))
+    for isolator in summary.compared:
+        table.add_row(_name(isolator), *(_figure(column.text(isolator)) for column in columns))
     return table
+
+
+def _print_section(section: Section, console: Console) -> None:
+    for table in section.tables:
+        console.print()
+        console.print(_text(table.title, "bold"))
+        shown = [at for at, column in enumerate(table.columns) if console.width >= column.room]
+        drawn = _table(table.first, *(table.columns[at].title for at in shown))
+        for row in table.rows:
+            name = _name(row.isolator) if row.isolator else _text(row.name)
+            drawn.add_row(name, *(_figure(row.figures[at].text) for at in shown))
+        console.print(drawn)
+        if table.note:
+            _print_folded(table.note, console, style="dim", indent=0)
+
+
+def _markdown_section(table: SectionTable) -> str:
+    titles = (table.first, *(column.title for column in table.columns))
+    lines = _markdown_table(titles, [(row.name, *(f.text for f in row.figures)) for row in table.rows])
+    return f"**{_escaped(table.title)}**\n\n{lines}"
 
 
 def _limits(summary: Summary) -> Table:

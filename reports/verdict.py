@@ -181,7 +181,7 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
         )
     for warning in summary.warnings:
         yield Caution("The journal is damaged", warning)
-    if summary.measured and summary.bare is None:
+    if summary.compared and summary.bare is None:
         yield Caution(
             "There is no bare row", "Without the floor of the harness no ratio to it can be told.", loud=False
         )
