@@ -89,6 +89,35 @@ class Matrix:
                 yield isolator, benchmark, cells
 
 
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """What one isolator (or the host) has before it in one benchmark."""
+
+    isolator: str
+    benchmark: str
+    cells: int
+    turns: int
+    """Cells times the blocks each of them is measured in."""
+    expected_s: float
+    """As the benchmark guesses it for a usual host."""
+
+
+def plan_lines(matrix: Matrix) -> tuple[PlanLine, ...]:
+    """What a run of the matrix would do where everything can be measured; what never can be is left out."""
+    return tuple(
+        PlanLine(
+            isolator.name,
+            table.name,
+            len(cells),
+            sum(cell.blocks for cell in cells),
+            sum(cell.blocks * benchmark.expected_s(cell, capabilities, table.params) for cell in cells),
+        )
+        for isolator, table, cells in matrix.cells()
+        if cells
+        and not (benchmark := table.create()).unsupported(capabilities := isolator.create().capabilities)
+    )
+
+
 def narrow(matrix: Matrix, isolators: Sequence[str] = (), benchmarks: Sequence[str] = ()) -> Matrix:
     """The part of a matrix with these isolators and benchmarks, by name; none given: all of them.
 

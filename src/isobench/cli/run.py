@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isobench.cli import names, output
+from isobench.cli import names, output, planning
 from isobench.cli.report import REPORT_FILE, print_summary, write
 from isobench.errors import CellsFailedError, HostUnfitError, UsageError
 
@@ -70,6 +70,9 @@ def run(
         int | None,
         typer.Option(metavar="N", min=0, help="For the order of the cells; drawn and recorded if not given."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show what would be measured and how long it takes.")
+    ] = False,
     report: Report = True,
     json: Json = False,
 ) -> None:
@@ -85,6 +88,9 @@ def run(
     chosen = _matrix(matrix, quick, isolator or [], benchmark or [])
     if seed is not None:
         chosen = replace(chosen, seed=seed)
+    if plan:
+        planning.show(chosen, json=json)
+        return
     with _before_anything(), progress.shown(output.console(stderr=True)) as observer:
         outcome = engine.run(chosen, out, observer, this_host())
     _finish(outcome, report=report, json=json)
