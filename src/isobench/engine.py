@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import randbelow
 from typing import Literal
 
-from isobench import roster, sampling
+from isobench import roster, sampling, tuning
 from isobench.errors import OutputError
 from isobench.forecast import Forecast
 from isobench.interrupts import Interrupts
@@ -36,8 +36,10 @@ RESULTS = Path("results")
 _SEEDS = 2**32
 
 
-def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab) -> Outcome:
+def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab, *, tune: bool = False) -> Outcome:
     """Run a matrix into ``out``, a folder that is new or empty; None: one of its own below ``results/``.
+
+    ``tune``: the safe knobs of the host are set for the run, and put back at its end.
 
     Raises :class:`isobench.errors.LockedError`, :class:`~isobench.errors.OutputError`,
     :class:`~isobench.errors.AgentMissingError`; KeyboardInterrupt while nothing is measured yet. Later a
@@ -49,21 +51,28 @@ def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab) -> Outco
     run_id = new_run_id()
     folder = RESULTS / run_id if out is None else out
     interrupts = Interrupts()
-    with host_lock(lab.lock), interrupts.handled(), _claimed(folder), lab.open_site() as site:
+    with (
+        host_lock(lab.lock),
+        interrupts.handled(),
+        _claimed(folder),
+        tuning.settings(lab.root, tune=tune) as tuned,
+        lab.open_site() as site,
+    ):
         with interrupts.allowed():
             members = roster.assemble(matrix, site, lab.check)
             record = new_record(matrix, members, lab, site, run_id=run_id, seed=seed)
+            record = replace(record, tuned=None if tuned is None else tuned.settings)
         with Journal.create(folder, record) as journal:
             measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
             jobs = roster.jobs(matrix, members, site)
-            return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch).go()
+            return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch, tuned=tuned).go()
 
 
 def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
     """Measure what a run has not measured yet, in the order it would have been.
 
     A (cell, block) that was measured to its end is never measured again, whatever came of it; one that was
-    broken off is measured anew as a whole, and its lines stay.
+    broken off is measured anew as a whole, and its lines stay. A run goes on tuned if it began so.
 
     Raises, besides what :func:`run` does, :class:`isobench.errors.ResultsError` for a folder that is not a
     run of ours, and :class:`isobench.errors.UsageError` when the host or a tool is not the same any more.
@@ -75,7 +84,11 @@ def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
             return _nothing_to_do(out, stored, observer)
         stopwatch = _Stopwatch(stored.record.wall_s)
         matrix = parse_matrix(stored.record.matrix, str(out))
-        with lab.open_site() as site:
+        before = stored.record.tuned
+        with (
+            tuning.settings(lab.root, tune=before is not None, before=before or ()) as tuned,
+            lab.open_site() as site,
+        ):
             check_same(out, stored.record, lab, site)
             with interrupts.allowed():
                 members = roster.reassemble(matrix, stored.record.isolators, site, lab.check)
@@ -83,7 +96,7 @@ def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
             with journal:
                 measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
                 jobs = roster.jobs(matrix, members, site)
-                return _Run(stored, jobs, measuring, observer, stopwatch).go()
+                return _Run(stored, jobs, measuring, observer, stopwatch, tuned=tuned).go()
 
 
 class _Stopwatch:
@@ -106,8 +119,11 @@ class _Run:
         measuring: Measuring,
         observer: Observer,
         stopwatch: _Stopwatch,
+        *,
+        tuned: tuning.Tuned | None,
     ) -> None:
         self._stored = stored
+        self._tuned = tuned
         self._jobs = jobs
         self._measuring = measuring
         self._observer = observer
@@ -175,6 +191,7 @@ class _Run:
             finished=None if status == "running" else now_utc(),
             wall_s=self._stopwatch.read_s(),
             timed_s=self._stored.record.timed_s + self._measuring.timed_s,
+            tuned=None if self._tuned is None else self._tuned.now(),
         )
         self._measuring.journal.write_record(record)
         return record

@@ -15,7 +15,10 @@ from isobench.model import Readiness
 
 
 def fake_lab(state: Path, **host: object) -> Lab:
-    """A lab whose only real thing is the lock in ``state``; ``host`` adds to its fingerprint."""
+    """A lab whose only real thing is the lock in ``state``; ``host`` adds to its fingerprint.
+
+    Its settings are whatever files there are in ``state/host``.
+    """
 
     @contextmanager
     def open_site() -> Iterator[Site]:
@@ -35,4 +38,5 @@ def fake_lab(state: Path, **host: object) -> Lab:
         host=lambda _site: {"hostname": "fake", "kernel": "6.1", "cpu": {"model": "none"}, **host},
         tool=lambda name: {"path": f"/usr/bin/{name}", "version": "1.0", "sha256": "0" * 64},
         lock=state / "lock",
+        root=state / "host",
     )

@@ -66,6 +66,23 @@ class ToolRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TunedSetting:
+    """A setting of the host that ``--tune`` looked after, in its own words (``madvise``, ``0``)."""
+
+    knob: str
+    file: str
+    before: str
+    """As it was found, and is put back at the end."""
+    during: str
+    """As it was while the run went on; ``before`` when the host refused to change it."""
+    refused: str | None = None
+    """Why it could not be set."""
+    end: str | None = None
+    """As it was when run.json was last written, before it was put back; another value than ``during`` means
+    that somebody else changed it meanwhile. None: the run has not come so far, or the setting has gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """run.json: everything about a run that is not a sample. Times are UTC, ISO 8601."""
 
@@ -86,6 +103,8 @@ class RunRecord:
     timed_s: float
     """Seconds of ``wall_s`` inside timed sections."""
     isobench_version: str
+    tuned: tuple[TunedSetting, ...] | None = None
+    """What ``--tune`` set for the run, without what was as wanted already; None: it was not asked to."""
     v: int = SCHEMA_VERSION
 
 

@@ -109,18 +109,10 @@ class Journal:
     def write_record(self, record: RunRecord) -> None:
         """Replace run.json as a whole: a reader sees the old one or the new one."""
         path = self.folder / RUN_FILE
-        fresh = self.folder / f".{RUN_FILE}.new"
         text = encode(record, str(path), indent=2)
         try:
-            with fresh.open("wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-            _sync_folder(self.folder)
+            write_whole(path, text)
         except OSError as error:
-            with suppress(OSError):
-                fresh.unlink()
             _refuse(path, error)
 
     def close(self) -> None:
@@ -200,6 +192,25 @@ class _Appender:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, confirmed by the disk: whoever reads it sees the old one or the new one.
+
+    Raises OSError, and leaves the old one then.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        _sync_folder(path.parent)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isobench import tuning
 from isobench.host import fingerprint, tool_record
 from isobench.isolators import readiness, residue
 from isobench.isolators.contract import Isolator, Site
@@ -29,6 +30,8 @@ class Lab:
     """``path``, ``version`` and ``sha256`` of a host program."""
     lock: Path
     """The file whose lock stands for the host."""
+    root: Path
+    """Where the files of its settings begin: ``/``."""
 
 
 def this_host() -> Lab:
@@ -40,6 +43,7 @@ def this_host() -> Lab:
         host=_fingerprint,
         tool=tool_record,
         lock=lock_path(),
+        root=tuning.HOST,
     )
 
 
