@@ -52,7 +52,7 @@ def _ready_interval(isolator: Isolator) -> str:
 
 def _p90(isolator: Isolator) -> str:
     start = isolator.startup
-    return units.optional(start.ready.p90 if start else None, units.seconds)
+    return units.seconds(start.ready.p90.value) if start and start.ready.p90 else units.NONE
 
 
 def _to_bare(isolator: Isolator) -> str:

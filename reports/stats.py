@@ -28,6 +28,7 @@ Two blocks cannot tell how much blocks differ, whatever is made of them.
 Robust lines, slope and constant, whose parts add up: :func:`isobench.reports.stats_lines.slopes`.
 """
 
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,6 +46,7 @@ probability 1 - 2^(1-n): 94 % for five values, 88 % for four (Conover, Practical
 
 MIN_FOR_P90 = 10
 MIN_FOR_P99 = 100
+MIN_FOR_P999 = 1000
 """Fewer values have none beyond the percentile: it would be their maximum under a better-sounding name."""
 
 _RESAMPLES = 4000
@@ -87,10 +89,12 @@ class Distribution:
     n: int
     least: float
     median: Estimate
-    p90: float | None
+    p90: Estimate | None
     """None below :data:`MIN_FOR_P90` values."""
-    p99: float | None
+    p99: Estimate | None
     """None below :data:`MIN_FOR_P99` values."""
+    p999: Estimate | None
+    """The 99.9th percentile, None below :data:`MIN_FOR_P999` values."""
     greatest: float
 
 
@@ -98,18 +102,31 @@ def distribution(values: Iterable[float], groups: Iterable[int]) -> Distribution
     """Extremes, median with its interval (see :func:`median`), and the percentiles so many values carry.
 
     Percentiles are interpolated linearly between order statistics: definition 7 of Hyndman and Fan, Sample
-    Quantiles in Statistical Packages, The American Statistician 50 (1996).
+    Quantiles in Statistical Packages, The American Statistician 50 (1996). Their intervals are made as the
+    median's.
     """
     sample = _grouped(values, groups)
-    data = sample.values
+    n = sample.values.size
     return Distribution(
-        n=data.size,
-        least=float(data[0]),
-        median=_median(sample),
-        p90=float(np.percentile(data, 90)) if data.size >= MIN_FOR_P90 else None,
-        p99=float(np.percentile(data, 99)) if data.size >= MIN_FOR_P99 else None,
-        greatest=float(data[-1]),
+        n=n,
+        least=float(sample.values[0]),
+        median=_quantile(sample, 0.5),
+        p90=_quantile(sample, 0.9) if n >= MIN_FOR_P90 else None,
+        p99=_quantile(sample, 0.99) if n >= MIN_FOR_P99 else None,
+        p999=_quantile(sample, 0.999) if n >= MIN_FOR_P999 else None,
+        greatest=float(sample.values[-1]),
     )
+
+
+def ecdf(values: Iterable[float]) -> tuple[tuple[float, float], ...]:
+    """Each different value, ascending, with the share of values at or below it.
+
+    No smoothing, no bins: nothing is assumed and nothing is lost but the order of the values (van der Vaart,
+    Asymptotic Statistics (1998), 19.1).
+    """
+    found, counts = np.unique(_checked(values), return_counts=True)
+    shares = counts.cumsum() / counts.sum()
+    return tuple(zip(found.tolist(), shares.tolist(), strict=True))
 
 
 def median(values: Iterable[float], groups: Iterable[int]) -> Estimate:
@@ -119,7 +136,7 @@ def median(values: Iterable[float], groups: Iterable[int]) -> Estimate:
     and Tibshirani, An Introduction to the Bootstrap (1993), 13.3. Their BCa method corrects by a jackknife,
     which is inconsistent for a median (same book, 11.6).
     """
-    return _median(_grouped(values, groups))
+    return _quantile(_grouped(values, groups), 0.5)
 
 
 def ratio_of_medians(
@@ -137,7 +154,7 @@ def ratio_of_medians(
     value = float(np.median(above.values) / np.median(below.values))
     if min(above.values.size, below.values.size) < MIN_FOR_INTERVAL:
         return Estimate(value, None)
-    medians, floors = _resampled_medians(above, below)
+    medians, floors = _resampled(0.5, above, below)
     return Estimate(value, _percentile_interval(medians / floors))
 
 
@@ -212,16 +229,21 @@ def _within(groups: Sequence[Hashable], column: Sequence[float]) -> _Floats:
     return data
 
 
-def _median(sample: _Sample) -> Estimate:
-    value = float(np.median(sample.values))
-    if sample.values.size < MIN_FOR_INTERVAL:
+def _quantile(sample: _Sample, part: float) -> Estimate:
+    """A percentile; its interval is None where even the widest there is would not cover it.
+
+    The chance that all n values lie below it must be about within the tail of an interval: from 5 values for
+    a median, 35 for p90, 367 for p99, 3687 for p99.9 (Conover, 3.2).
+    """
+    value = float(np.quantile(sample.values, part))
+    if sample.values.size < max(MIN_FOR_INTERVAL, int(math.log((1 - LEVEL) / 2) / math.log(part))):
         return Estimate(value, None)
-    (medians,) = _resampled_medians(sample)
-    return Estimate(value, _percentile_interval(medians))
+    (quantiles,) = _resampled(part, sample)
+    return Estimate(value, _percentile_interval(quantiles))
 
 
-def _resampled_medians(*samples: _Sample) -> tuple[_Floats, ...]:
-    """For each sample the medians of its resamples; the n-th of one goes with the n-th of another.
+def _resampled(part: float, *samples: _Sample) -> tuple[_Floats, ...]:
+    """For each sample that quantile of its resamples; the n-th of one goes with the n-th of another.
 
     Samples of the same blocks are resampled by the same blocks: a block in which all was slow is then slow
     for both, and cancels where they are compared.
@@ -231,31 +253,33 @@ def _resampled_medians(*samples: _Sample) -> tuple[_Floats, ...]:
     size = max(sample.values.size for sample in samples)
     resamples = min(_RESAMPLES, max(_MIN_RESAMPLES, _DRAWS // size))
     rows = max(1, min(resamples, _CHUNK // size))
-    medians: list[list[_Floats]] = [[] for _ in samples]
+    quantiles: list[list[_Floats]] = [[] for _ in samples]
     for done in range(0, resamples, rows):
         shape = (min(rows, resamples - done), len(samples[0].groups))
         shared = random.integers(0, shape[1], shape)
-        for sample, found in zip(samples, medians, strict=True):
+        for sample, found in zip(samples, quantiles, strict=True):
             own = len(sample.groups)
             drawn = shared if together else random.integers(0, own, (shape[0], own))
-            found.append(_medians(sample, drawn, random))
-    return tuple(np.concatenate(found) for found in medians)
+            found.append(_quantiles(part, sample, drawn, random))
+    return tuple(np.concatenate(found) for found in quantiles)
 
 
-def _medians(sample: _Sample, drawn: _Ints, random: np.random.Generator) -> _Floats:
-    """The median of each resample, a row of ``drawn``: as many values from each drawn group as it has."""
+def _quantiles(part: float, sample: _Sample, drawn: _Ints, random: np.random.Generator) -> _Floats:
+    """That quantile of each resample, a row of ``drawn``: as many values from each drawn group as it has."""
     sizes = sample.sizes[drawn]
     totals = sizes.sum(axis=1)
     group = np.repeat(drawn.ravel(), sizes.ravel())
     places = sample.starts[group] + (random.random(group.size) * sample.sizes[group]).astype(np.int64)
-    # Sorting is not needed: how often each value was drawn, in ascending order, tells where the middle is.
+    # Sorting is not needed: how often each value was drawn, in ascending order, tells where it is.
     cells = np.repeat(np.arange(len(drawn)), totals) * sample.values.size + sample.ranks[places]
     counts = np.bincount(cells, minlength=len(drawn) * sample.values.size)
     reached = counts.reshape(len(drawn), -1).cumsum(axis=1)
+    place = part * (totals - 1)
     lower, upper = (
-        sample.values[(reached > place[:, None]).argmax(axis=1)] for place in ((totals - 1) // 2, totals // 2)
+        sample.values[(reached > whole[:, None]).argmax(axis=1)]
+        for whole in (np.floor(place), np.ceil(place))
     )
-    return np.asarray((lower + upper) / 2)
+    return np.asarray(lower + (upper - lower) * (place % 1))
 
 
 def _percentile_interval(estimates: _Floats) -> Interval:

@@ -16,6 +16,7 @@ from isobench.reports.stats import (
     Estimate,
     Interval,
     distribution,
+    ecdf,
     median,
     ratio_of_medians,
     slope,
@@ -58,14 +59,43 @@ def test_distribution_of_0_to_100_has_the_known_percentiles() -> None:
     found = distribution(*one(range(101)))
 
     assert (found.n, found.least, found.median.value, found.greatest) == (101, 0, 50, 100)
-    assert (found.p90, found.p99) == (90, 99)
+    assert found.p90
+    assert found.p99
+    assert (found.p90.value, found.p99.value) == (90, 99)
 
 
-@pytest.mark.parametrize(("count", "p90", "p99"), [(9, False, False), (10, True, False), (100, True, True)])
-def test_percentile_is_told_only_when_enough_values_carry_it(count: int, p90: bool, p99: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(9, []), (10, [90]), (99, [90]), (100, [90, 99]), (999, [90, 99]), (1000, [90, 99, 99.9])],
+)
+def test_percentile_is_told_only_when_enough_values_carry_it(count: int, told: list[float]) -> None:
     found = distribution(*one(range(count)))
 
-    assert (found.p90 is not None, found.p99 is not None) == (p90, p99)
+    present = {90: found.p90, 99: found.p99, 99.9: found.p999}
+    assert [part for part, value in present.items() if value] == told
+
+
+@pytest.mark.parametrize(("count", "carried"), [(34, False), (35, True)])
+def test_interval_of_p90_needs_values_beyond_it(count: int, carried: bool) -> None:  # noqa: FBT001
+    p90 = distribution(*one(range(count))).p90
+
+    assert p90
+    assert (p90.interval is not None) == carried
+
+
+def test_p90_interval_covers_the_true_p90_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    hits = 0
+    for _ in range(200):  # fixed seed: the count is always the same
+        p90 = distribution(*one(random.exponential(size=100))).p90
+        assert p90
+        hits += math.log(10) in interval_of(p90)
+
+    assert 180 <= hits <= 200
+
+
+def test_ecdf_has_each_different_value_with_the_share_at_or_below_it() -> None:
+    assert ecdf([3, 1, 2, 2]) == ((1, 0.25), (2, 0.75), (3, 1))
 
 
 def test_median_of_four_values_has_no_interval_and_of_five_has_one() -> None:
@@ -210,9 +240,9 @@ def test_distribution_does_not_depend_on_the_order(rows: list[tuple[float, int]]
 @given(SAMPLES)
 def test_distribution_is_ordered_from_least_to_greatest(values: list[float]) -> None:
     found = distribution(*one(values))
-    told = [found.least, found.median.value, found.p90, found.p99, found.greatest]
+    told = [found.median, found.p90, found.p99, found.p999]
 
-    present = [value for value in told if value is not None]
+    present = [found.least, *(each.value for each in told if each), found.greatest]
     assert present == sorted(present)
 
 
