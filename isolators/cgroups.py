@@ -24,7 +24,7 @@ class Cgroups(Isolator[Options]):
             phases=frozenset(
                 {"invoke", "created", "spawned", "first_instruction", "ready", "exit", "cleaned"}
             ),
-            limits=frozenset({"cpu"}),
+            limits=frozenset({"cpu", "memory"}),
             t0="just before the first mkdir(2) of its cgroups",
             covers="the workload alone",
         )
@@ -36,9 +36,12 @@ class Cgroups(Isolator[Options]):
     def prepare(
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        name = f"{site.token}/{self.kind}-{{n}}"
+        name, tree, memory = f"{site.token}/{self.kind}-{{n}}", site.cgroups, limits.memory_bytes
+        writes = tree.cpu_limit_writes(name, limits.cpu) if limits.cpu else ()
+        if memory is not None:
+            writes = (*writes, *tree.memory_limit_writes(name, memory))
         yield replace(
             on_host(bundle),
-            cgroups=site.cgroups.directories(name),
-            cgroup_writes=site.cgroups.cpu_limit_writes(name, limits.cpu) if limits.cpu else (),
+            cgroups=tree.directories(name) if memory is None else tree.memory_directories(name),
+            cgroup_writes=writes,
         )

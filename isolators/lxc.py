@@ -33,7 +33,7 @@ class Lxc(Isolator[LxcOptions]):
     def capabilities(self) -> Capabilities:
         return Capabilities(
             phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}),
-            limits=frozenset({"cpu"}),
+            limits=frozenset({"cpu", "memory"}),
             t0="just before the clone of lxc-start",
             covers="the container; its monitor has a cgroup of its own and is not limited",
         )
@@ -59,7 +59,7 @@ class Lxc(Isolator[LxcOptions]):
 
     def _launch(self, site: Site, home: Path, bundle: Bundle, limits: Limits) -> Launch:
         config = home / "config"
-        config.write_text(configuration(site, bundle, limits.cpu))
+        config.write_text(configuration(site, bundle, limits))
         group = site.tool_group(self.kind)
         start = (tool_path(self.options.binary, "lxc"), "--foreground")
         container = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config))
@@ -93,7 +93,7 @@ def remove_locks(lxcpath: Path, locks: Path = Path("/run/lxc/lock")) -> None:
             directory.rmdir()
 
 
-def configuration(site: Site, bundle: Bundle, cpu: CpuLimit | None) -> str:
+def configuration(site: Site, bundle: Bundle, limits: Limits) -> str:
     """A container configuration (lxc.container.conf(5)): own root, all namespaces, only a loopback device."""
     lines = [
         "lxc.uts.name = isobench",
@@ -107,9 +107,28 @@ def configuration(site: Site, bundle: Bundle, cpu: CpuLimit | None) -> str:
         "lxc.console.path = none",
         "lxc.mount.auto = proc:mixed sys:ro",
     ]
-    if cpu and site.cgroups.mode == "v2":
-        lines.append(f"lxc.cgroup2.cpu.max = {cpu.quota_us} {cpu.period_us}")
-    elif cpu:
-        lines.append(f"lxc.cgroup.cpu.cfs_period_us = {cpu.period_us}")
-        lines.append(f"lxc.cgroup.cpu.cfs_quota_us = {cpu.quota_us}")
+    on_v2 = site.cgroups.mode == "v2"
+    if limits.cpu:
+        lines += _cpu_lines(limits.cpu, on_v2=on_v2)
+    if limits.memory_bytes is not None:
+        lines += _memory_lines(limits.memory_bytes, on_v2=on_v2, swap=site.cgroups.limits_swap())
     return "\n".join(lines) + "\n"
+
+
+def _cpu_lines(cpu: CpuLimit, *, on_v2: bool) -> tuple[str, ...]:
+    if on_v2:
+        return (f"lxc.cgroup2.cpu.max = {cpu.quota_us} {cpu.period_us}",)
+    return (
+        f"lxc.cgroup.cpu.cfs_period_us = {cpu.period_us}",
+        f"lxc.cgroup.cpu.cfs_quota_us = {cpu.quota_us}",
+    )
+
+
+def _memory_lines(limit_bytes: int, *, on_v2: bool, swap: bool) -> tuple[str, ...]:
+    """The limit, and where the kernel can limit swap too, none of it."""
+    if on_v2:
+        limit, no_swap = f"lxc.cgroup2.memory.max = {limit_bytes}", "lxc.cgroup2.memory.swap.max = 0"
+    else:
+        limit = f"lxc.cgroup.memory.limit_in_bytes = {limit_bytes}"
+        no_swap = f"lxc.cgroup.memory.memsw.limit_in_bytes = {limit_bytes}"
+    return (limit, no_swap) if swap else (limit,)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from isobench.errors import HostUnfitError
+from isobench.errors import HostUnfitError, UsageError
 from isobench.isolators import contract, guestkernel, kvm
 from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
 from isobench.isolators.initramfs import image
@@ -18,6 +18,8 @@ from isobench.isolators.machine import Machine, socket_path
 from isobench.isolators.qmp import Accelerator
 from isobench.isolators.requirements import need_tool, tool_path
 from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness, Status
+
+MIB = 1024 * 1024
 
 _USE_AUTO = 'accel = "auto"  # in the [[isolator]] table of the matrix'
 
@@ -39,7 +41,8 @@ class QemuOptions(contract.Options):
 class Qemu(Isolator[QemuOptions]):
     """Start the workload in a new machine, which ends with it.
 
-    A CPU limit is that of the QEMU process and is set after the boot, which it would only draw out.
+    A CPU limit is that of the QEMU process and is set after the boot, which it would only draw out. A limit
+    of memory is the RAM of the guest.
     """
 
     kind = "qemu"
@@ -49,7 +52,7 @@ class Qemu(Isolator[QemuOptions]):
     def capabilities(self) -> Capabilities:
         return Capabilities(
             phases=frozenset({"invoke", "spawned", "kernel", "ready", "exit"}),
-            limits=frozenset({"cpu"}),
+            limits=frozenset({"cpu", "memory"}),
             shares_clock=False,
             shares_kernel=False,
             t0=f"just before the clone of {Path(self.options.binary).name}",
@@ -80,6 +83,8 @@ class Qemu(Isolator[QemuOptions]):
         if limits.cpu:
             _insist(site.cgroups.writable())
         machine, _ = self._machine(site)
+        if limits.memory_bytes is not None:
+            machine = replace(machine, memory_mib=whole_mib(limits.memory_bytes))
         group = f"{site.token}/{self.kind}-{{n}}"
         with tempfile.TemporaryDirectory(dir=site.work, prefix="qemu-") as directory:
             argv = machine.argv(bundle.argv, Path(directory))
@@ -87,6 +92,7 @@ class Qemu(Isolator[QemuOptions]):
                 host_argv=argv,
                 spawn=argv,
                 console=True,
+                guest_memory_bytes=machine.memory_mib * MIB,
                 cgroups=site.cgroups.directories(group) if limits.cpu else (),
                 late_writes=site.cgroups.cpu_limit_writes(group, limits.cpu) if limits.cpu else (),
             )
@@ -122,6 +128,17 @@ class Qemu(Isolator[QemuOptions]):
             kernel=kernel,
             initramfs=image(site.rootfs, site.cache),
         )
+
+
+def whole_mib(limit_bytes: int) -> int:
+    """The RAM of a guest in MiB. Raises UsageError for a limit that is not a whole number of them."""
+    mib, rest = divmod(limit_bytes, MIB)
+    if rest or not mib:
+        raise UsageError(
+            f"a guest's RAM is a whole number of MiB, not {limit_bytes} bytes",
+            remedy=f"set a limit of {mib + 1} MiB",
+        )
+    return mib
 
 
 def _kvm(site: Site, machine: Machine) -> kvm.Verdict:

@@ -10,7 +10,7 @@ from isobench.isolators import contract
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
-from isobench.model import NO_LIMITS, Bundle, Capabilities, CpuLimit, Launch, Limits, Readiness, Step
+from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness, Step
 
 
 class RuncOptions(contract.Options):
@@ -29,7 +29,7 @@ class Runc(Isolator[RuncOptions]):
     def capabilities(self) -> Capabilities:
         return Capabilities(
             phases=frozenset({"invoke", "created", "first_instruction", "ready", "exit", "cleaned"}),
-            limits=frozenset({"cpu"}),
+            limits=frozenset({"cpu", "memory"}),
             t0="just before the clone of `runc create`",
             covers="the container, and runc's own init until it becomes the workload",
         )
@@ -57,7 +57,8 @@ class Runc(Isolator[RuncOptions]):
         for slot in range(slots):
             directory = home / f"bundle-{slot}"
             directory.mkdir(parents=True)
-            config = configuration(bundle, limits.cpu, f"/{group}-{slot}")
+            resources = resource_limits(limits, swap=site.cgroups.limits_swap())
+            config = configuration(bundle, resources, f"/{group}-{slot}")
             (directory / "config.json").write_text(json.dumps(config))
         runc = (tool_path(self.options.binary, "runc"), "--root", str(home / "state"))
         container = f"{site.token}-{{n}}"
@@ -70,6 +71,7 @@ class Runc(Isolator[RuncOptions]):
             ready=bundle.ready,
             own_network=True,
             cleanup=(Step((*runc, "delete", "--force", container)),),
+            peak_reset=site.cgroups.peak_reset(f"{group}-{{n}}"),
         )
 
 
@@ -111,15 +113,24 @@ _MOUNTS: list[dict[str, Any]] = [
 """What `runc spec` mounts, less the view of the host's cgroups."""
 
 
-def configuration(bundle: Bundle, cpu: CpuLimit | None, cgroups_path: str) -> dict[str, Any]:
+def resource_limits(limits: Limits, *, swap: bool) -> dict[str, Any]:
+    """The limits as linux.resources of a config.json; ``swap``: whether this host can limit it."""
+    found: dict[str, Any] = {}
+    if cpu := limits.cpu:
+        found["cpu"] = {"quota": cpu.quota_us, "period": cpu.period_us}
+    if limits.memory_bytes is not None:
+        # "swap" is memory and swap together, on v2 as well: equal to the limit it is none.
+        found["memory"] = {"limit": limits.memory_bytes} | ({"swap": limits.memory_bytes} if swap else {})
+    return found
+
+
+def configuration(bundle: Bundle, limits: dict[str, Any], cgroups_path: str) -> dict[str, Any]:
     """An OCI config.json close to what ``runc spec`` writes: same namespaces, capabilities and masked paths.
 
     No seccomp filter (``runc spec`` has none either) and no rlimits: raising one needs CAP_SYS_RESOURCE,
     which a host may lack, and no other isolator sets any.
     """
-    resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
-    if cpu:
-        resources["cpu"] = {"quota": cpu.quota_us, "period": cpu.period_us}
+    resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}], **limits}
     return {
         "ociVersion": "1.0.2",
         "process": {

@@ -112,6 +112,28 @@ def cpu_limit(quota_us: int, period_us: int) -> CpuLimit | None:
     return None if quota_us < 0 else CpuLimit(quota_us / period_us, period_us)
 
 
+def memory_max(text: str, page_size: int) -> int | None:
+    """A limit in bytes from memory.max (``max`` for none) or memory.limit_in_bytes; None: unlimited.
+
+    v1 shows no limit as the greatest number of whole pages (PAGE_COUNTER_MAX in mm/page_counter.c).
+    """
+    word = text.strip()
+    unlimited = word == "max" or int(word) >= (2**63 - 1) // page_size * page_size
+    return None if unlimited else int(word)
+
+
+def page_cache_v1(text: str) -> int:
+    """Page cache charged to a v1 group and those below it in bytes, from memory.stat, without tmpfs."""
+    stat = flat_keyed(text)
+    return stat["total_cache"] - stat.get("total_shmem", 0)
+
+
+def page_cache_v2(text: str) -> int:
+    """The same of a v2 group, whose figures always include the groups below."""
+    stat = flat_keyed(text)
+    return stat["file"] - stat.get("shmem", 0)
+
+
 def cpu_stat_v1(text: str) -> CpuStat:
     """cpu.stat of v1: throttled_time is in ns."""
     stat = flat_keyed(text)

@@ -69,6 +69,18 @@ class CgroupView(ABC):
         On v1 this is the memory hierarchy's group: ``directory("memory")``, often not the cpu one.
         """
 
+    @abstractmethod
+    def memory_limit_bytes(self) -> int | None:
+        """The limit of memory set on this very group; None: unlimited, or not limited here."""
+
+    @abstractmethod
+    def memory_peak_bytes(self) -> int | None:
+        """The most that was ever charged at once, everything included; None: this kernel does not tell."""
+
+    @abstractmethod
+    def page_cache_bytes(self) -> int | None:
+        """Page cache charged to the group and those below, tmpfs left out; None: not accounted for here."""
+
 
 class CgroupTree(ABC):
     """Makes, limits, finds and removes groups."""
@@ -93,6 +105,34 @@ class CgroupTree(ABC):
 
         Raises UsageError for a limit the kernel would refuse.
         """
+
+    def memory_directories(self, name: str) -> tuple[str, ...]:
+        """Those of :meth:`directories`, and the one a limit of memory needs besides."""
+        return self.directories(name)
+
+    @abstractmethod
+    def memory_limit_writes(self, name: str, limit_bytes: int) -> tuple[FileWrite, ...]:
+        """The writes that limit the memory of group ``name`` and, where the kernel can, forbid it to swap."""
+
+    @abstractmethod
+    def limits_swap(self) -> bool:
+        """Whether swap of a group can be limited on this host (it may be switched off at boot)."""
+
+    def peak_reset(self, name: str) -> str | None:
+        """The file whose writing lets the peak of memory of group ``name`` begin anew; None: there is none.
+
+        On v2 a peak begins anew only for the reader who has written to its own open file (Linux 6.12).
+        """
+        return None
+
+    def memory_lack(self) -> Readiness:
+        """What the host lacks for limits of memory."""
+        if "memory" in self.controllers:
+            return READY
+        return unavailable(
+            "the kernel offers no memory controller for cgroups",
+            "add cgroup_enable=memory to the kernel's command line, and restart the host",
+        )
 
     @abstractmethod
     def _parents(self, token: str) -> tuple[Path, ...]:
@@ -194,6 +234,14 @@ class NoCgroups(CgroupTree):
     def cpu_limit_writes(self, name: str, limit: CpuLimit) -> tuple[FileWrite, ...]:
         """Raises CgroupError: there is no file to write."""
         raise self._refusal(f"cgroup {name} with {limit.cpus} CPUs")
+
+    def memory_limit_writes(self, name: str, limit_bytes: int) -> tuple[FileWrite, ...]:
+        """Raises CgroupError: there is no file to write."""
+        raise self._refusal(f"cgroup {name} with {limit_bytes} bytes")
+
+    def limits_swap(self) -> bool:
+        """There is nothing that could be limited."""
+        return False
 
     def _parents(self, token: str) -> tuple[Path, ...]:
         raise self._refusal(f"cgroup {token}")

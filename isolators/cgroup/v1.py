@@ -4,16 +4,18 @@ cpu and cpuacct may be two mounts or one ("cpu,cpuacct", as systemd co-mounts th
 Documentation/scheduler/sched-bwc.rst, Documentation/admin-guide/cgroup-v1/cpuacct.rst and memory.rst.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from isobench.isolators.cgroup.files import read_file
-from isobench.isolators.cgroup.parse import CpuStat, cpu_limit, cpu_stat_v1
+from isobench.isolators.cgroup.parse import CpuStat, cpu_limit, cpu_stat_v1, memory_max, page_cache_v1
 from isobench.isolators.cgroup.tree import CgroupTree, CgroupView, check_limit
 from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
 
 LIMIT_CONTROLLERS = ("cpu", "cpuacct")
 PARENT_CONTROLLERS = (*LIMIT_CONTROLLERS, "memory", "pids")
+_SWAP_FILE = "memory.memsw.limit_in_bytes"
 
 
 class V1View(CgroupView):
@@ -35,9 +37,26 @@ class V1View(CgroupView):
 
     def memory_current_bytes(self) -> int | None:
         """From memory.usage_in_bytes (kept approximately: the kernel batches charges per CPU)."""
-        if "memory" not in self._directories:
-            return None
-        return int(read_file(self.directory("memory") / "memory.usage_in_bytes"))
+        text = self._of_memory("memory.usage_in_bytes")
+        return None if text is None else int(text)
+
+    def memory_limit_bytes(self) -> int | None:
+        """From memory.limit_in_bytes."""
+        text = self._of_memory("memory.limit_in_bytes")
+        return None if text is None else memory_max(text, os.sysconf("SC_PAGE_SIZE"))
+
+    def memory_peak_bytes(self) -> int | None:
+        """From memory.max_usage_in_bytes."""
+        text = self._of_memory("memory.max_usage_in_bytes")
+        return None if text is None else int(text)
+
+    def page_cache_bytes(self) -> int | None:
+        """From memory.stat."""
+        text = self._of_memory("memory.stat")
+        return None if text is None else page_cache_v1(text)
+
+    def _of_memory(self, name: str) -> str | None:
+        return read_file(self.directory("memory") / name) if "memory" in self._directories else None
 
 
 class V1Tree(CgroupTree):
@@ -54,6 +73,37 @@ class V1Tree(CgroupTree):
         return (
             FileWrite(f"{group}/cpu.cfs_period_us", str(limit.period_us)),
             FileWrite(f"{group}/cpu.cfs_quota_us", str(limit.quota_us)),
+        )
+
+    def memory_directories(self, name: str) -> tuple[str, ...]:
+        """The memory hierarchy is one more, unless it shares a mount with the others."""
+        return tuple(str(path) for path in self._places((*LIMIT_CONTROLLERS, "memory"), name))
+
+    def memory_limit_writes(self, name: str, limit_bytes: int) -> tuple[FileWrite, ...]:
+        """Memory first, then memory with swap, which the kernel never lets fall below it."""
+        (group,) = self._places(("memory",), name)
+        files = ("memory.limit_in_bytes", _SWAP_FILE) if self.limits_swap() else ("memory.limit_in_bytes",)
+        return tuple(FileWrite(f"{group}/{file}", str(limit_bytes)) for file in files)
+
+    def limits_swap(self) -> bool:
+        """The file is there unless the kernel was booted with swapaccount=0."""
+        hierarchy = self._by_controller().get("memory")
+        return hierarchy is not None and (hierarchy.point / _SWAP_FILE).exists()
+
+    def peak_reset(self, name: str) -> str | None:
+        """A 0 sets it to what is charged now."""
+        places = self._places(("memory",), name)
+        return str(places[0] / "memory.max_usage_in_bytes") if places else None
+
+    def memory_lack(self) -> Readiness:
+        """The controller may be there and not mounted."""
+        lack = super().memory_lack()
+        if not lack.usable or "memory" in self._by_controller():
+            return lack
+        point = "/sys/fs/cgroup/memory"
+        return unavailable(
+            "the memory controller is not mounted",
+            f"mkdir -p {point} && mount -t cgroup -o memory memory {point}",
         )
 
     def _parents(self, token: str) -> tuple[Path, ...]:

@@ -4,12 +4,21 @@ The host's own groups are left as they are. Controllers are switched on for the 
 parent group only; that works when the root already offers them to its children, as systemd arranges.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from isobench.errors import CgroupGoneError
 from isobench.isolators.cgroup.files import read_file, write_file
-from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, cpu_max, cpu_stat_v2, usage_ns_v2
+from isobench.isolators.cgroup.parse import (
+    CpuStat,
+    Hierarchy,
+    cpu_max,
+    cpu_stat_v2,
+    memory_max,
+    page_cache_v2,
+    usage_ns_v2,
+)
 from isobench.isolators.cgroup.tree import CgroupTree, CgroupView, check_limit
 from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
 
@@ -40,6 +49,21 @@ class V2View(CgroupView):
         text = self._read("memory.current")
         return None if text is None else int(text)
 
+    def memory_limit_bytes(self) -> int | None:
+        """From memory.max."""
+        text = self._read("memory.max")
+        return None if text is None else memory_max(text, os.sysconf("SC_PAGE_SIZE"))
+
+    def memory_peak_bytes(self) -> int | None:
+        """From memory.peak, which kernels have from 5.19 on."""
+        text = self._read("memory.peak")
+        return None if text is None else int(text)
+
+    def page_cache_bytes(self) -> int | None:
+        """From memory.stat."""
+        text = self._read("memory.stat")
+        return None if text is None else page_cache_v2(text)
+
     def _read(self, name: str) -> str | None:
         """A file of a controller that may be switched off for this group."""
         group = self.directory("cpu")
@@ -64,6 +88,27 @@ class V2Tree(CgroupTree):
         check_limit(limit)
         (group,) = self.directories(name)
         return (FileWrite(f"{group}/cpu.max", f"{limit.quota_us} {limit.period_us}"),)
+
+    def memory_limit_writes(self, name: str, limit_bytes: int) -> tuple[FileWrite, ...]:
+        """memory.max, and no swap."""
+        (group,) = self.directories(name)
+        limit = FileWrite(f"{group}/memory.max", str(limit_bytes))
+        return (limit, FileWrite(f"{group}/memory.swap.max", "0")) if self.limits_swap() else (limit,)
+
+    def limits_swap(self) -> bool:
+        """Any group but the root has the file where the kernel can swap and memory is accounted for."""
+        return any(self._unified.point.glob("*/memory.swap.max"))
+
+    def memory_lack(self) -> Readiness:
+        """The controller may be there and not offered to the root's children."""
+        lack = super().memory_lack()
+        point = self._unified.point
+        if not lack.usable or "memory" in read_file(point / "cgroup.subtree_control").split():
+            return lack
+        return unavailable(
+            f"{point} does not offer the memory controller to its children",
+            f"echo +memory > {point}/cgroup.subtree_control",
+        )
 
     def _parents(self, token: str) -> tuple[Path, ...]:
         return (self._unified.point / token,)

@@ -273,6 +273,11 @@ class Launch:
     cgroup_writes: tuple[FileWrite, ...] = ()
     late_writes: tuple[FileWrite, ...] = ()
     """Limits applied once the workload is ready (a VM's boot is not to be throttled)."""
+    guest_memory_bytes: int | None = None
+    """RAM of the guest the process holds: by its size it is told from what the VMM itself takes."""
+    peak_reset: str | None = None
+    """The cgroup file to which 0 is to be written once the instance is ``created`` and before its workload is
+    executed, so that the group's peak of memory leaves out what the runtime used until then."""
     console: bool = False
     """Give the instance a second channel, /proc/self/fd/3, for a guest kernel's console."""
 
