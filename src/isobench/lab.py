@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from isobench import tuning
-from isobench.host import fingerprint, tool_record
+from isobench.host import file_system, fingerprint, tool_record
 from isobench.isolators import readiness, residue
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.site import open_site
 from isobench.model import Readiness
+from isobench.procfs import MOUNTINFO, parse_mountinfo, read_names
 from isobench.state import lock_path
 
 
@@ -48,4 +49,9 @@ def this_host() -> Lab:
 
 
 def _fingerprint(site: Site) -> Mapping[str, Any]:
-    return {**fingerprint(), "cgroup_mode": site.cgroups.mode}
+    mounts = parse_mountinfo(read_names(MOUNTINFO))
+    return {
+        **fingerprint(),
+        "cgroup_mode": site.cgroups.mode,
+        "work_file_system": file_system(site.work, mounts),
+    }

@@ -6,6 +6,7 @@ from typing import Any
 
 from isobench import __version__
 from isobench.errors import UsageError
+from isobench.host import comparable
 from isobench.isolators.contract import Site
 from isobench.isolators.rootfs import AGENT_NAME
 from isobench.journal import RunRecord, ToolRecord
@@ -13,9 +14,6 @@ from isobench.journal_writer import now_utc
 from isobench.lab import Lab
 from isobench.matrix import Matrix
 from isobench.roster import Member
-
-SAME_HOST = ("hostname", "machine", "kernel", "kernel_build", "cpu")
-"""What the fingerprint must have kept for the figures of a resumed run to belong together."""
 
 
 def new_record(
@@ -51,8 +49,8 @@ def _tool_record(lab: Lab, tool: str) -> ToolRecord:
 def check_same(folder: Path, record: RunRecord, lab: Lab, site: Site) -> None:
     """Raises UsageError unless figures measured now belong with those of the record."""
     host = lab.host(site)
-    before: dict[str, Any] = {key: record.host.get(key) for key in SAME_HOST}
-    now: dict[str, Any] = {key: host.get(key) for key in SAME_HOST}
+    before: dict[str, Any] = comparable(record.host)
+    now: dict[str, Any] = {key: comparable(host).get(key) for key in before}
     before["isobench_version"], now["isobench_version"] = record.isobench_version, __version__
     for name, tool in record.tools.items():
         found = _tool_record(lab, str(site.agent) if name == AGENT_NAME else name)

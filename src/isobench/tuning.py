@@ -63,9 +63,9 @@ class Leftover:
         change = self.change
         match self.end:
             case "to put back" if self.error is None:
-                return f"{change.knob}: {change.file} from {change.during} back to {shown(change.before)}"
+                return f"{change.knob}: {change.file} from {change.during} to {shown(change.before)}"
             case "to put back":
-                return f"{change.knob}: {change.file} back to {shown(change.before)}: {self.error}"
+                return f"{change.knob}: {change.file} from {change.during} to {shown(change.before)}: {self.error}"
             case "changed since":
                 return (
                     f"{change.knob}: {change.file} is left at {self.found}: a run set it from "

@@ -68,15 +68,17 @@ def note(text: str) -> None:
 
 
 def log_to_stderr(*, debug: bool) -> None:
-    """Show warnings of the library, and with ``debug`` the command line of every helper program."""
+    """Show warnings and what is set on the host; with ``debug`` the command line of every helper program."""
     logger = logging.getLogger("isobench")
     logger.handlers = [_StderrHandler()]
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
     logger.propagate = False
+    logging.getLogger("isobench.tuning").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 class _StderrHandler(logging.Handler):
     """Writes to whatever ``sys.stderr`` is at the time: a progress bar on the screen puts itself there."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        note(printable(f"{record.levelname.lower()}: {record.getMessage()}"))
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        note(printable(f"{level}{record.getMessage()}"))

@@ -73,6 +73,12 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only show what would be measured and how long it takes.")
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="Set what disturbs measurements, where that is safe, and put it back at the end."
+        ),
+    ] = False,
     report: Report = True,
     json: Json = False,
 ) -> None:
@@ -92,7 +98,7 @@ def run(
         planning.show(chosen, json=json)
         return
     with _before_anything(), progress.shown(output.console(stderr=True)) as observer:
-        outcome = engine.run(chosen, out, observer, this_host())
+        outcome = engine.run(chosen, out, observer, this_host(), tune=tune)
     _finish(outcome, report=report, json=json)
 
 
@@ -109,7 +115,10 @@ def resume(
     report: Report = True,
     json: Json = False,
 ) -> None:
-    """Measure what an interrupted run has not measured yet, and nothing else; then as `isobench run`."""
+    """Measure what an interrupted run has not measured yet, and nothing else; then as `isobench run`.
+
+    A run that began with `--tune` goes on with it.
+    """
     from isobench import engine
     from isobench.cli import progress
     from isobench.journal import load
@@ -177,6 +186,7 @@ def as_json(outcome: Outcome, report: Path | None) -> dict[str, Any]:
         "seed": record.seed,
         "wall_s": round(record.wall_s, 3),
         "timed_s": round(record.timed_s, 3),
+        "tuned": None if record.tuned is None else [asdict(setting) for setting in record.tuned],
         "cells": {name: asdict(state) for name, state in outcome.cells.items()},
         "turns_left": outcome.turns_left,
         "resume": outcome.resume_command,
