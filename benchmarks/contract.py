@@ -69,6 +69,9 @@ class Benchmark(ABC, Generic[ParamsT]):
         """Why an isolator cannot have this figure by its nature; None when it can."""
         return None
 
+    audited: ClassVar[bool] = True
+    """Its figures are measured with the instrument, so that a run of it tells what the instrument costs."""
+
     def lack(self, cell: Cell, site: Site) -> Readiness | None:
         """What this host or its user denies to a cell, asked once a run; None: it can be measured."""
         return None

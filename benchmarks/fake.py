@@ -31,6 +31,7 @@ class FakeBenchmark(Benchmark[FakeParams]):
 
     name = "fake"
     Params = FakeParams
+    audited = False
 
     def unsupported(self, capabilities: Capabilities) -> str | None:
         return None if "cpu" in capabilities.limits else "the script says that it cannot limit CPU"

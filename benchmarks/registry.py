@@ -6,6 +6,8 @@ from isobench.benchmarks.contract import Benchmark
 from isobench.plugins import Registry
 
 BUILTIN = {
+    "audit": "isobench.benchmarks.audit:Audit",
+    "round-trip": "isobench.benchmarks.audit:RoundTrip",
     "startup": "isobench.benchmarks.startup:Startup",
     "memory": "isobench.benchmarks.memory:Memory",
     "throttling": "isobench.benchmarks.throttling:Throttling",
@@ -13,7 +15,10 @@ BUILTIN = {
 }
 """Name and class, in the order of the report."""
 
-DEFAULT = tuple(name for name in BUILTIN if name != "fake")
+AUDITS = ("audit", "round-trip")
+"""What a run has besides the benchmarks it was asked for: the cost of the instrument."""
+
+DEFAULT = tuple(name for name in BUILTIN if name not in (*AUDITS, "fake"))
 """What the built-in matrix measures."""
 
 REGISTRY: Registry[Benchmark[Any]] = Registry("benchmark", Benchmark, BUILTIN)

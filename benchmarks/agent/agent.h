@@ -18,7 +18,10 @@ int verb_hold(int argc, char **argv);
 int verb_spin(int argc, char **argv);
 int verb_touch(int argc, char **argv);
 int verb_probe(int argc, char **argv);
+int verb_primitives(int argc, char **argv);
 int verb_init(int argc, char **argv);
+int verb_timer(int argc, char **argv);
+int verb_plain(int argc, char **argv);
 
 /* CLOCK_MONOTONIC at the top of main: the workload's first instruction of its own. */
 extern int64_t first_instruction_ns;

@@ -16,6 +16,9 @@ static const struct verb {
     {"spin", verb_spin, "burn CPU for a window, record run and stall"},
     {"touch", verb_touch, "allocate and touch memory, then hold"},
     {"probe", verb_probe, "tell what is visible from in here"},
+    {"primitives", verb_primitives, "what each kernel primitive of a container costs (host side)"},
+    {"timer", verb_timer, "read the clock again and again, tell what that costs"},
+    {"plain", verb_plain, "start a program by vfork alone, tell how long each start took"},
     {"init", verb_init, "PID 1 of a VM guest: mount, run one verb, power off"},
 };
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from isobench.benchmarks.contract import HOST, Params
+from isobench.benchmarks.registry import AUDITS
 from isobench.benchmarks.registry import DEFAULT as DEFAULT_BENCHMARKS
 from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
 from isobench.errors import MatrixError, UsageError
@@ -59,6 +60,8 @@ class RunTable(BaseModel):
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     benchmarks: tuple[str, ...] = Field(default=DEFAULT_BENCHMARKS, min_length=1)
+    audit: bool = True
+    """Measure what the instrument itself costs as well, in every run that measures something."""
 
 
 def _fit_for_a_path(name: str) -> str:
@@ -105,6 +108,8 @@ def parse_matrix(tables: Mapping[str, Any], source: str) -> Matrix:
     isolators = _isolators(mistakes, tables.get("isolator"))
     given = dict(_benchmark_tables(mistakes, tables))
     asked = tuple(_benchmark_names(mistakes, run.benchmarks))
+    if run.audit and any(BENCHMARKS.load(name).audited for name in asked):
+        asked = tuple(dict.fromkeys((*AUDITS, *asked)))
     # Tables of benchmarks that are not asked for are checked too: a mistake there is a mistake.
     params = {name: _params(mistakes, name, given.get(name, {})) for name in dict.fromkeys((*asked, *given))}
     mistakes.raise_if_any()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from isobench.benchmarks.contract import HOST, Benchmark, Params
+from isobench.benchmarks.registry import AUDITS
 from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
 from isobench.errors import UsageError
 from isobench.isolators.contract import Isolator, Options
@@ -64,6 +65,7 @@ class Matrix:
             "blocks": self.blocks,
             "timeout_s": self.timeout_s,
             "benchmarks": [benchmark.name for benchmark in self.benchmarks],
+            "audit": any(benchmark.name in AUDITS for benchmark in self.benchmarks),
         }
         if self.seed is not None:
             run["seed"] = self.seed
@@ -121,14 +123,19 @@ def plan_lines(matrix: Matrix) -> tuple[PlanLine, ...]:
 def narrow(matrix: Matrix, isolators: Sequence[str] = (), benchmarks: Sequence[str] = ()) -> Matrix:
     """The part of a matrix with these isolators and benchmarks, by name; none given: all of them.
 
+    What the instrument costs stays in it wherever something is measured.
+
     Raises :class:`isobench.errors.UsageError` for a name that is not in the matrix.
     """
     _check_names("isolator", isolators, [entry.name for entry in matrix.isolators])
     _check_names("benchmark", benchmarks, [entry.name for entry in matrix.benchmarks])
+    kept = set(benchmarks or (entry.name for entry in matrix.benchmarks))
+    if any(entry.name in kept and entry.create().audited for entry in matrix.benchmarks):
+        kept.update(AUDITS)
     return replace(
         matrix,
         isolators=tuple(entry for entry in matrix.isolators if not isolators or entry.name in isolators),
-        benchmarks=tuple(entry for entry in matrix.benchmarks if not benchmarks or entry.name in benchmarks),
+        benchmarks=tuple(entry for entry in matrix.benchmarks if entry.name in kept),
     )
 
 

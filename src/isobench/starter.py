@@ -24,7 +24,7 @@ from isobench.model import Event, FileWrite, Launch, Step
 
 _LOG = logging.getLogger(__name__)
 
-_PAUSE_MS = 5
+PAUSE_MS = 5
 """Rest between two starts, so that the kernel's deferred clean-up of the one before is mostly over."""
 
 _END_TIMEOUT_S = 60.0
@@ -45,7 +45,7 @@ def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Gener
 
     Raises :class:`isobench.errors.StarterError` when the agent dies or says something unknown.
     """
-    options = ("--count", str(count), "--pause-ms", str(_PAUSE_MS))
+    options = ("--count", str(count), "--pause-ms", str(PAUSE_MS))
     with _Process(agent, launch, options, timeout_s) as process:
         for _ in range(count):
             yield process.next_event(None)

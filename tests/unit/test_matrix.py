@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isobench.benchmarks.registry import DEFAULT
 from isobench.errors import MatrixError, UsageError
 from isobench.isolators.fake import FakeOptions
 from isobench.matrix import Matrix, builtin_matrix, narrow, parse_matrix, read_matrix
@@ -34,7 +35,7 @@ def test_matrix_without_a_key_is_every_builtin_isolator_and_benchmark(tmp_path: 
 
     names = ["bare", "chroot", "namespaces", "cgroups", "lxc", "runc", "qemu"]
     assert [entry.name for entry in matrix.isolators] == names
-    assert [entry.name for entry in matrix.benchmarks] == ["startup", "memory", "throttling"]
+    assert [entry.name for entry in matrix.benchmarks] == ["audit", "round-trip", *DEFAULT]
     assert (matrix.blocks, matrix.timeout_s, matrix.seed) == (10, 60.0, None)
 
 
@@ -46,6 +47,7 @@ def test_every_key_is_taken_over(tmp_path: Path) -> None:
         seed = 7
         timeout_s = 5
         benchmarks = ["fake", "throttling"]
+        audit = false
         [[isolator]]
         kind = "fake"
         [[isolator]]
@@ -113,7 +115,7 @@ def test_benchmark_is_measured_in_its_own_number_of_blocks_but_no_more_than_the_
     blocks: int | None, expected: int
 ) -> None:
     own = {} if blocks is None else {"blocks": blocks}
-    run = {"blocks": 5, "benchmarks": ["fake", "memory", "startup", "throttling"]}
+    run = {"blocks": 5, "audit": False, "benchmarks": ["fake", "memory", "startup", "throttling"]}
     tables = {"fake": own, "memory": own, "startup": own, "throttling": own}
     isolators = [{"kind": "fake"}, {"kind": "runc"}]
     matrix = parse_matrix({"run": run, "isolator": isolators, **tables}, "test")
@@ -284,7 +286,8 @@ def test_narrow_keeps_the_order_of_the_matrix() -> None:
         (
             ["a"],
             ["startpu"],
-            'no benchmark "startpu" in this matrix (did you mean "startup"?); allowed: fake, startup',
+            'no benchmark "startpu" in this matrix (did you mean "startup"?); '
+            "allowed: audit, round-trip, fake, startup",
         ),
     ],
 )

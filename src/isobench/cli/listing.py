@@ -28,6 +28,7 @@ app = typer.Typer(
 WORKLOADS = {
     "ready": "says that it runs, and exits: what `startup` starts",
     "hold": "says that it runs, and waits: what `memory` keeps running",
+    "echo": "says that it runs, and answers every byte: what `round-trip` asks",
     "spin": "burns CPU and records when it ran and when it was stopped: what `throttling` limits",
 }
 """The agent's verbs that are measured. Its other verbs (start, touch, probe, init) serve the harness."""

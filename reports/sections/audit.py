@@ -1,0 +1,89 @@
+"""What the instrument itself costs: the clock, the starter, the sampler, the channel to each workload."""
+
+from collections.abc import Callable, Iterator
+
+from isobench.model import Sample
+from isobench.reports import units
+from isobench.reports.load import counts
+from isobench.reports.section import Column, Figure, Row, Section, Table, estimated
+from isobench.reports.stats import distribution, median
+from isobench.reports.summary import CellSummary, Summary, number
+
+_LEAD = (
+    "What stands between a figure and the truth: how finely the host's clock ticks and what reading it "
+    "costs; by how much later the starter sees a first byte than a loop of vfork, exec and read that can do "
+    "nothing else; what reading the host's memory does to starts that go on meanwhile (no start-up figure is "
+    "taken while it is read); and how long one byte to a workload and its answer take, of which every time "
+    "to ready holds one way."
+)
+
+
+def section(summary: Summary) -> Section | None:
+    """None for a run without an audit."""
+    tables = tuple(filter(None, (_instrument(summary), _channels(summary))))
+    return Section("audit", "The instrument", _LEAD, tables) if tables else None
+
+
+def _instrument(summary: Summary) -> Table | None:
+    rows = tuple(row for cell in summary.cells if cell.benchmark == "audit" for row in _ROWS[cell.id](cell))
+    columns = (Column("median"), Column("detail", room=100))
+    return Table("What the instrument adds", "audit", columns, rows) if rows else None
+
+
+def _timer(cell: CellSummary) -> Iterator[Row]:
+    for sample in _counted(cell):
+        step, gap = (units.seconds(_detail(sample, key)) for key in ("smallest_step_s", "largest_step_s"))
+        source = sample.detail.get("clock_source")
+        said = f"{source}; smallest step {step}, longest gap between two readings {gap}"
+        yield Row("reading the clock", (Figure(units.seconds(sample.value or 0.0), "", cell), Figure(said)))
+
+
+def _starter(cell: CellSummary) -> Iterator[Row]:
+    yield from _compared(cell, "starter, later than a plain loop", units.seconds, ("plain_s", "starter_s"))
+
+
+def _sampler(cell: CellSummary) -> Iterator[Row]:
+    yield from _compared(cell, "start while memory is read", units.percent, ("off_s", "on_s"))
+
+
+_ROWS: dict[str, Callable[[CellSummary], Iterator[Row]]] = {
+    "audit/host/timer": _timer,
+    "audit/host/starter": _starter,
+    "audit/host/sampler": _sampler,
+}
+
+
+def _compared(cell: CellSummary, name: str, form: units.Format, sides: tuple[str, str]) -> Iterator[Row]:
+    samples = _counted(cell)
+    if not samples:
+        return
+    # Rounds alternate and follow each other closely; each stands for itself.
+    found = median((sample.value or 0.0 for sample in samples), range(len(samples)))
+    one, other = (
+        units.seconds(median((_detail(sample, side) for sample in samples), range(len(samples))).value)
+        for side in sides
+    )
+    yield Row(name, (estimated(found, form, cell), Figure(f"{other} against {one}")))
+
+
+def _channels(summary: Summary) -> Table | None:
+    rows = []
+    for cell in summary.cells:
+        samples = _counted(cell) if cell.benchmark == "round-trip" else ()
+        if not samples:
+            continue
+        isolator = next((found for found in summary.isolators if found.name == cell.isolator), None)
+        found = distribution((s.value or 0.0 for s in samples), (s.block for s in samples))
+        # No interval: the round trips of one instance are one witness.
+        middle = Figure(units.seconds(found.median.value), f"of {found.n}", cell)
+        rows.append(Row(cell.isolator, (middle, Figure(units.spread(found, units.seconds))), isolator))
+    title = "Round trip of one byte to the workload and back"
+    return Table(title, "isolator", (Column("median"), Column("range")), tuple(rows)) if rows else None
+
+
+def _counted(cell: CellSummary) -> tuple[Sample, ...]:
+    return tuple(sample for sample in cell.samples if counts(sample))
+
+
+def _detail(sample: Sample, key: str) -> float:
+    return number(sample.detail.get(key)) or 0.0
