@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from isobench.journal import TunedSetting
 from isobench.model import PHASES, Sample
 from isobench.reports import units
 from isobench.reports.summary import CellSummary
@@ -26,12 +27,13 @@ class RawTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def host_groups(host: Mapping[str, Any]) -> tuple[Group, ...]:
-    """The fingerprint of a host: what stands alone, then each group. What it does not tell is left out."""
+def host_groups(host: Mapping[str, Any], tuned: Sequence[TunedSetting] | None = None) -> tuple[Group, ...]:
+    """A host: the facts that stand alone, what was tuned for the run, then each group; no blanks."""
     alone = {key: value for key, value in host.items() if not isinstance(value, Mapping)}
     nested = {key: value for key, value in host.items() if isinstance(value, Mapping)}
     groups = (
         Group("Host", tuple(_facts(alone))),
+        Group("Tuned for this run", tuple(dict.fromkeys((one.knob, _tuned(one)) for one in tuned or ()))),
         *(Group(_words(k), tuple(_facts(v))) for k, v in nested.items()),
     )
     return tuple(group for group in groups if group.facts)
@@ -82,6 +84,13 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield _words(key.removesuffix("_bytes")), units.nbytes(value)
         else:
             yield _words(key), f"{value:.4g}" if isinstance(value, float) else _scalar(value)
+
+
+def _tuned(one: TunedSetting) -> str:
+    if one.refused is not None:
+        return f"stayed {one.before}: {one.refused}"
+    since = "" if one.end in {None, one.during} else f"; somebody else set it to {one.end} meanwhile"
+    return f"{one.during}, found as {one.before}{since}"
 
 
 def _seconds(value: float | None) -> str:

@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from isobench.journal import TunedSetting
+from isobench.knobs import Knob, recorded
 from isobench.model import Status
 from isobench.reports import units
 from isobench.reports.stats import ratio_of_medians
 from isobench.reports.summary import Isolator, Memory, Startup, Summary, held_back, number
+
+_UNDER_PRESSURE = {"swap", "zswap", "overcommit"}
+"""Settings that move a figure of memory only where there is little of it left."""
 
 _BUSY = 0.5
 """Load for each CPU from which on a host counts as busy: half of its time goes elsewhere."""
@@ -181,6 +186,7 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
         )
     for warning in summary.warnings:
         yield Caution("The journal is damaged", warning)
+    yield from _settings(summary)
     if summary.compared and summary.bare is None:
         yield Caution(
             "There is no bare row", "Without the floor of the harness no ratio to it can be told.", loud=False
@@ -193,6 +199,63 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
             "compare within this report, not with bare hardware.",
             loud=False,
         )
+
+
+def _settings(summary: Summary) -> Iterator[Caution]:
+    """What was set for the run, and what was not and disturbs what is told of memory."""
+    tuned = summary.record.tuned or ()
+    if changed := [one for one in tuned if one.end not in {None, one.during} and one.refused is None]:
+        yield Caution(
+            f"{names(list(dict.fromkeys(one.knob for one in changed)))}: changed while the run went on",
+            "Somebody else set it to another value than the run did, so some of the figures were taken under "
+            "other conditions: "
+            + "; ".join(f"{one.file} from {one.during} to {one.end}" for one in changed)
+            + ".",
+        )
+    if disturbing := _disturbs_memory(summary):
+        yield _memory_settings(summary, disturbing)
+    if done := list(dict.fromkeys(f"{o.knob} {o.before} to {o.during}" for o in tuned if o.refused is None)):
+        yield Caution(
+            "The host was tuned for this run",
+            f"Set while it went on: {names(done)}. Figures vary less then, and are not those of the host as "
+            "it is at other times: compare them with tuned runs only." + _refused(tuned),
+            loud=False,
+        )
+
+
+def _refused(tuned: Sequence[TunedSetting]) -> str:
+    kept = list(dict.fromkeys(f"{one.knob} ({one.refused})" for one in tuned if one.refused is not None))
+    return f" The host refused to change {names(kept)}." if kept else ""
+
+
+def _disturbs_memory(summary: Summary) -> tuple[Knob, ...]:
+    """The settings of the host that do, in a run that tells of memory."""
+    found = summary.record.host.get("knobs")
+    bytes_told = any(
+        sample.unit == "byte" and sample.value is not None
+        for cell in summary.cells
+        for sample in cell.samples
+    )
+    if not bytes_told or not isinstance(found, Mapping):
+        return ()
+    return tuple(knob for knob in recorded(found) if knob.memory and knob.disturbs)
+
+
+def _memory_settings(summary: Summary, disturbing: Sequence[Knob]) -> Caution:
+    merged, swapped = (
+        _host_number(summary, "memory_now", key) for key in ("ksm_pages_sharing", "swap_used_bytes")
+    )
+    facts = [f"{knob.name} is {knob.found}: {knob.effect}." for knob in disturbing]
+    if merged:
+        facts.append(f"When the run began, {merged:g} pages were merged.")
+    if swapped:
+        facts.append(f"When the run began, {units.nbytes(swapped)} were swapped out.")
+    return Caution(
+        f"{names([knob.name for knob in disturbing])} of this host disturb figures of memory",
+        " ".join(facts),
+        loud=bool(swapped) or any(knob.name not in _UNDER_PRESSURE for knob in disturbing),
+        remedy="; ".join(knob.command for knob in disturbing if knob.command),
+    )
 
 
 def _noise(summary: Summary) -> Iterator[Caution]:

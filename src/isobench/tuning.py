@@ -27,7 +27,7 @@ from isobench.procfs import read_optional
 
 HOST = Path("/")
 
-STATE = Path("run/isobench/tuning.json")
+STATE = Path("run/isobench-tuning.json")
 """Below the root of the host. Gone after a boot where /run is a tmpfs, as the settings themselves are."""
 
 _LOG = logging.getLogger(__name__)
@@ -62,10 +62,9 @@ class Leftover:
     def __str__(self) -> str:
         change = self.change
         match self.end:
-            case "to put back" if self.error is None:
-                return f"{change.knob}: {change.file} from {change.during} to {shown(change.before)}"
             case "to put back":
-                return f"{change.knob}: {change.file} from {change.during} to {shown(change.before)}: {self.error}"
+                why = "" if self.error is None else f": {self.error}"
+                return f"{change.knob}: {change.file} from {change.during} to {shown(change.before)}{why}"
             case "changed since":
                 return (
                     f"{change.knob}: {change.file} is left at {self.found}: a run set it from "
@@ -236,7 +235,7 @@ def _remember(root: Path, changes: tuple[Change, ...]) -> None:
         "changes": [asdict(change) for change in changes],
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         write_whole(path, json.dumps(state, indent=2).encode() + b"\n")
     except OSError as error:
         raise HostUnfitError(

@@ -54,7 +54,8 @@ HOST = {
     "cpu": {"usable": 2, "count": 4, "model": "A CPU"},
 }
 KNOBS = (
-    Knob("swap", "1 in use", "none", "memory is pushed out", "swapoff -a", fits=False),
+    Knob("swap", "1 in use", "none", "memory is pushed out", "swapoff -a", fits=False, left="it needs room"),
+    Knob("timers", "on", "off", "they interrupt", "sysctl timers=0", fits=False),
     Knob("KSM", "off", "off", "pages are merged", "echo 0", fits=True),
     Knob("turbo", None, "off", "the clock follows heat", "echo 1", fits=True),
 )
@@ -134,7 +135,13 @@ def test_usable_isolator_with_a_reservation_says_it(capsys: pytest.CaptureFixtur
 
 def test_only_knobs_that_disturb_are_shown_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
     said = page(capsys)
-    assert "  swap: 1 in use, better none; memory is pushed out\n    mend: swapoff -a\n" in said
+    assert (
+        "\ndisturbs measurements; isobench run --tune sets it for a run and puts it back\n"
+        "  timers: on, better off; they interrupt\n    mend: sysctl timers=0\n"
+        "\ndisturbs measurements; left to you\n"
+        "  swap: 1 in use, better none; memory is pushed out (not by --tune: it needs room)\n"
+        "    mend: swapoff -a\n"
+    ) in said
     assert "KSM" not in said
     assert "turbo" not in said
 
@@ -154,6 +161,7 @@ def test_json_tells_the_same_with_every_knob(capsys: pytest.CaptureFixture[str])
     knobs = json.loads(capsys.readouterr().out)["knobs"]
     assert [(knob["name"], knob["disturbs"]) for knob in knobs] == [
         ("swap", True),
+        ("timers", True),
         ("KSM", False),
         ("turbo", False),
     ]

@@ -300,7 +300,7 @@ def test_state_file_that_cannot_be_understood_is_refused_with_a_remedy(root: Pat
 
 
 def test_no_room_for_the_state_file_means_no_change(root: Path) -> None:
-    put(root, "run/isobench", "in the way")
+    put(root, "run", "in the way")
     with pytest.raises(HostUnfitError, match="cannot be written there"), tuning.settings(root, tune=True):
         pytest.fail("the run must not begin")
     assert (text(root, RCU), text(root, KSM)) == ("0\n", "1\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from isobench.journal import TunedSetting
 from isobench.model import Sample, Status
 from isobench.reports import rows
 from isobench.reports.load import summarize
@@ -32,9 +33,10 @@ def changed(made_run: SyntheticRun, tmp_path: Path) -> Callable[..., Summary]:
         host: dict[str, Any] | None = None,
         status: Literal["running", "interrupted", "finished"] = "finished",
         each: Callable[[Sample], Sample] = lambda line: line,
+        tuned: tuple[TunedSetting, ...] | None = None,
     ) -> Summary:
         found = {**made_run.record.host, **(host or {})}
-        record = replace(made_run.record, host=found, status=status)
+        record = replace(made_run.record, host=found, status=status, tuned=tuned)
         return summarize(
             replace(made_run, record=record, samples=tuple(map(each, made_run.samples))).write(tmp_path / "x")
         )
@@ -175,3 +177,78 @@ def test_gap_of_some_limits_names_them_and_what_was_left_behind_is_no_attempt(
 
 def test_names_are_joined_as_in_a_sentence() -> None:
     assert [names(("a",)), names(("a", "b")), names(("a", "b", "c"))] == ["a", "a and b", "a, b and c"]
+
+
+RCU = TunedSetting("RCU grace periods", "/sys/kernel/rcu_expedited", "0", "1", end="1")
+
+
+def test_tuned_run_says_quietly_what_was_set_and_what_the_host_refused(
+    changed: Callable[..., Summary],
+) -> None:
+    refused = TunedSetting(
+        "KSM", "/sys/kernel/mm/ksm/run", "1", "1", refused="Read-only file system", end="1"
+    )
+
+    found = caution(changed(tuned=(RCU, refused)), "tuned for this run")
+
+    assert not found.loud
+    assert "Set while it went on: RCU grace periods 0 to 1." in found.text
+    assert found.text.endswith("The host refused to change KSM (Read-only file system).")
+
+
+@pytest.mark.parametrize("tuned", [None, ()])
+def test_run_for_which_nothing_was_set_is_not_called_tuned(
+    changed: Callable[..., Summary], tuned: tuple[TunedSetting, ...] | None
+) -> None:
+    assert "tuned" not in titles(changed(tuned=tuned))
+
+
+def test_setting_that_was_changed_while_the_run_went_on_is_cautioned_loudly(
+    changed: Callable[..., Summary],
+) -> None:
+    found = caution(changed(tuned=(replace(RCU, end="0"),)), "changed while the run went on")
+
+    assert found.loud
+    assert found.title.startswith("RCU grace periods: ")
+    assert "/sys/kernel/rcu_expedited from 1 to 0" in found.text
+
+
+def test_settings_that_disturb_memory_are_named_with_what_they_do_and_the_commands(
+    changed: Callable[..., Summary],
+) -> None:
+    knobs = {"KSM": "on", "transparent huge pages": "always", "swap": "none", "zswap": "on", "SMT": "on"}
+
+    found = caution(
+        changed(host={"knobs": knobs, "memory_now": {"ksm_pages_sharing": 812}}), "disturb figures of memory"
+    )
+
+    assert found.loud
+    assert found.title.startswith("transparent huge pages and KSM of this host")
+    assert "KSM is on: equal pages of virtual machines are merged" in found.text
+    assert "812 pages were merged" in found.text
+    assert found.remedy == (
+        "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled; echo 0 > /sys/kernel/mm/ksm/run"
+    )
+
+
+@pytest.mark.parametrize(("swapped", "loud"), [(0, False), (4096, True)])
+def test_swap_disturbs_memory_loudly_once_something_is_swapped_out(
+    changed: Callable[..., Summary],
+    swapped: int,
+    loud: bool,  # noqa: FBT001
+) -> None:
+    host = {"knobs": {"swap": "1 in use", "zswap": "on"}, "memory_now": {"swap_used_bytes": swapped}}
+
+    found = caution(changed(host=host), "disturb figures of memory")
+
+    assert found.loud is loud
+    assert found.title.startswith("swap and zswap")
+
+
+def test_run_that_tells_nothing_of_memory_is_not_disturbed_in_it(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    record = replace(made_run.record, host={**made_run.record.host, "knobs": {"KSM": "on"}})
+    run = replace(made_run, record=record).only(lambda line: line.benchmark == "startup")
+
+    assert "disturb" not in titles(summarize(run.write(tmp_path / "run")))

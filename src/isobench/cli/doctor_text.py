@@ -8,6 +8,7 @@ from rich.text import Text
 
 from isobench.cli.health import Health
 from isobench.cli.output import columns, printable
+from isobench.knobs import Knob
 from isobench.model import Readiness, Status
 
 _WORDS = {Status.OK: "usable"}
@@ -88,10 +89,20 @@ def _show_reasons(title: str, reasons: _Reasons, console: Console) -> None:
 
 def _show_knobs(health: Health, console: Console) -> None:
     disturbing = [knob for knob in health.knobs if knob.disturbs]
-    if disturbing:
-        console.print("\ndisturbs measurements", style="bold")
-    for knob in disturbing:
-        said = f"{knob.name}: {knob.found}, better {knob.wanted}; {knob.effect}"
+    _show_group(
+        "disturbs measurements; isobench run --tune sets it for a run and puts it back",
+        [knob for knob in disturbing if knob.left is None],
+        console,
+    )
+    _show_group("disturbs measurements; left to you", [knob for knob in disturbing if knob.left], console)
+
+
+def _show_group(title: str, knobs: list[Knob], console: Console) -> None:
+    if knobs:
+        console.print(f"\n{title}", style="bold")
+    for knob in knobs:
+        why = f" (not by --tune: {knob.left})" if knob.left else ""
+        said = f"{knob.name}: {knob.found}, better {knob.wanted}; {knob.effect}{why}"
         columns(console, [(Text(said),)], indent=2)
         _show_command(console, knob.command)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isobench.cli import names, output, planning
+from isobench.cli import names, output
 from isobench.cli.report import REPORT_FILE, print_summary, write
 from isobench.errors import CellsFailedError, HostUnfitError, UsageError
 
@@ -95,6 +95,8 @@ def run(
     if seed is not None:
         chosen = replace(chosen, seed=seed)
     if plan:
+        from isobench.cli import planning
+
         planning.show(chosen, json=json)
         return
     with _before_anything(), progress.shown(output.console(stderr=True)) as observer:
