@@ -11,6 +11,7 @@ BUILTIN = {
     "startup": "isobench.benchmarks.startup:Startup",
     "memory": "isobench.benchmarks.memory:Memory",
     "throttling": "isobench.benchmarks.throttling:Throttling",
+    "primitives": "isobench.benchmarks.primitives:Primitives",
     "fake": "isobench.benchmarks.fake:FakeBenchmark",
 }
 """Name and class, in the order of the report."""

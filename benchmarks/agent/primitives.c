@@ -1,6 +1,7 @@
 /* `primitives NAME`: what one kernel primitive costs, made n times; or two sequences of them.
  *
- * A line of JSON for each form: "alone", "undone", "drained", or "cumulated", with every value in ns. */
+ * A line of JSON for each form: "alone" and "undone"; or "drained"; or "cumulated" for each step of a sequence.
+ * Every value is there, in ns, in the order they were measured. */
 #include "primitives.h"
 
 #include "agent.h"
@@ -51,7 +52,7 @@ static void end_line(const struct refusal *refusal)
 
 static void print_samples(const char *name, const struct primitive *primitive, const struct samples *samples)
 {
-    int by_groups = strncmp(name, "cgroup_create", 13) == 0 || strncmp(name, "cgroup_enter", 12) == 0;
+    int by_groups = strcmp(name, "cgroup_create") == 0 || strcmp(name, "cgroup_enter") == 0;
     begin_line(name, "alone", samples->alone, samples->alone_count);
     if (by_groups)
         print_parts(samples->parts_made, samples->alone_count);
@@ -64,11 +65,6 @@ static void print_samples(const char *name, const struct primitive *primitive, c
     if (by_groups && primitive && primitive->undo)
         print_parts(samples->parts_undone, samples->undone_count);
     end_line(&samples->refusal);
-    if (!primitive || !primitive->limit)
-        return;
-    begin_line(name, "drained", samples->drained, samples->drained_count);
-    json_integer("resolution_ns", samples->resolution);
-    end_line(&samples->drained_refusal);
 }
 
 static void print_sequence(const char *name, const struct sequence *sequence)
@@ -118,10 +114,22 @@ static void run_veth(const struct primitive *primitive, struct samples *samples,
     _exit(EXIT_OK);
 }
 
-static void run_primitive(const char *name, int64_t iterations, int64_t drains)
+static void run_drained(const char *name, int64_t iterations)
 {
     const struct primitive *primitive = primitive_named(name);
-    struct samples *samples = samples_open(iterations > drains ? iterations : drains);
+    if (!primitive || !primitive->limit)
+        usage_error("is for namespaces only", "--drained");
+    struct samples *samples = samples_open(iterations);
+    measure_drained(primitive, samples, iterations);
+    begin_line(name, "drained", samples->drained, samples->drained_count);
+    json_integer("resolution_ns", samples->resolution);
+    end_line(&samples->refusal);
+}
+
+static void run_primitive(const char *name, int64_t iterations)
+{
+    const struct primitive *primitive = primitive_named(name);
+    struct samples *samples = samples_open(iterations);
     if (strcmp(name, "clock") == 0)
         measure_clock(samples, iterations);
     else if (strcmp(name, "exec") == 0)
@@ -130,8 +138,6 @@ static void run_primitive(const char *name, int64_t iterations, int64_t drains)
         run_veth(primitive, samples, iterations);
     else
         measure_alone(primitive, samples, iterations);
-    if (primitive && primitive->limit && drains)
-        measure_drained(primitive, samples, drains);
     print_samples(name, primitive, samples);
 }
 
@@ -182,7 +188,8 @@ static void check_length(const char *option, const char *path)
 
 int verb_primitives(int argc, char **argv)
 {
-    int64_t iterations = DEFAULT_ITERATIONS, drains = 0;
+    int64_t iterations = DEFAULT_ITERATIONS;
+    int drained = 0;
     if (argc == 2 && strcmp(argv[1], "--list") == 0)
         return list_names();
     if (argc < 2 || !is_known(argv[1]))
@@ -190,8 +197,8 @@ int verb_primitives(int argc, char **argv)
     for (int i = 2; i < argc; i++)
         if (strcmp(argv[i], "--iterations") == 0)
             iterations = parse_integer("--iterations", take_value(argc, argv, &i), 1, MAX_ITERATIONS);
-        else if (strcmp(argv[i], "--drains") == 0)
-            drains = parse_integer("--drains", take_value(argc, argv, &i), 0, MAX_ITERATIONS);
+        else if (strcmp(argv[i], "--drained") == 0)
+            drained = 1;
         else if (strcmp(argv[i], "--token") == 0)
             place.token = take_value(argc, argv, &i);
         else if (strcmp(argv[i], "--root") == 0)
@@ -212,7 +219,9 @@ int verb_primitives(int argc, char **argv)
     board = shared_memory(sizeof *board);
     if (strncmp(argv[1], "sequence", strlen("sequence")) == 0)
         run_sequence(argv[1], iterations);
+    else if (drained)
+        run_drained(argv[1], iterations);
     else
-        run_primitive(argv[1], iterations, drains);
+        run_primitive(argv[1], iterations);
     return EXIT_OK;
 }

@@ -85,7 +85,7 @@ struct samples {
     int64_t alone_count, undone_count, drained_count, *alone, *undone, *drained;
     int64_t resolution; /* drained: no value is finer */
     int64_t *parts_made[MAX_GROUPS], *parts_undone[MAX_GROUPS];
-    struct refusal refusal, drained_refusal;
+    struct refusal refusal;
 };
 struct samples *samples_open(int64_t iterations);
 void measure_clock(struct samples *samples, int64_t iterations);

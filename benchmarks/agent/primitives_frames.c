@@ -316,7 +316,7 @@ static void drain_by_turns(const struct primitive *primitive, struct samples *sa
     struct holder holders[2];
     start_holder(primitive, &holders[0], &boards[0]);
     if (!holds(&holders[0])) {
-        samples->drained_refusal = boards[0].refusal;
+        samples->refusal = boards[0].refusal;
         return;
     }
     for (int64_t i = 0; i < drains; i++) {
@@ -326,7 +326,7 @@ static void drain_by_turns(const struct primitive *primitive, struct samples *sa
             sleep_ns(ATTEMPT_PAUSE_NS);
         let_go(last);
         if (!holds(next)) {
-            samples->drained_refusal = next->board->refusal;
+            samples->refusal = next->board->refusal;
             return;
         }
         samples->drained[i] = next->board->made - last->board->undoing;
@@ -358,7 +358,7 @@ void measure_drained(const struct primitive *primitive, struct samples *samples,
         signal(SIGPIPE, SIG_IGN);
         signal(SIGCHLD, SIG_IGN); /* no zombies: one keeps its PID namespace alive */
         if (allow_one_only(primitive) == -1)
-            samples->drained_refusal = board->refusal;
+            samples->refusal = board->refusal;
         else
             drain_by_turns(primitive, samples, drains);
         reap_children();
