@@ -25,7 +25,7 @@ lint: setup
 	@$(BIN)/mypy
 
 perf: setup  ## our figures beside plain C loops and other tools
-	@$(BIN)/python tests/perf/perf.py
+	@$(BIN)/python -m tests.perf.perf
 	@for module in "import isobench" "from isobench.cli import main; main(['--help'])"; do \
 	  $(BIN)/python -m pyperf command --fast --quiet --name "$$module" -- $(BIN)/python -c "$$module"; done
 	@$(BIN)/pytest tests/perf --quiet --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds

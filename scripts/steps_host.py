@@ -26,7 +26,7 @@ SHOWN_BY = {
 
 SHOWN_BY_FOR = {
     "test": {"chromium": "chromium"},
-    "perf": {"hyperfine": "hyperfine", "bwrap": "bubblewrap"},
+    "perf": {"hyperfine": "hyperfine", "bwrap": "bubblewrap", "strace": "strace"},
 }
 """The same for one target of make alone; together the role's ``isobench_host_test_packages``."""
 

@@ -20,10 +20,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from tests.perf.stamps import agreement
 
 from isobench.isolators.bare import Bare
-from isobench.isolators.contract import AGENT_INSIDE, Isolator, Options, Site
+from isobench.isolators.contract import AGENT_INSIDE, Isolator, Options, Site, agent_bundle
 from isobench.isolators.namespaces import Namespaces, NamespacesOptions
+from isobench.isolators.readiness import check
+from isobench.isolators.registry import REGISTRY
 from isobench.isolators.runc import Runc, RuncOptions
 from isobench.isolators.site import open_site
 from isobench.model import Bundle, Launch, Status
@@ -154,9 +157,28 @@ def runc_pairs(site: Site, launch: Launch) -> list[Pair]:
     ]
 
 
+def stamps_table(site: Site, stack: ExitStack) -> Table:
+    """Each isolator's time to ready as we stamp it, against the time between strace's stamps."""
+    table = Table(title="Time to ready, our stamps against strace's of the same starts")
+    for heading in ("isolator", "starts", "ours p50", "strace p50", "ratio p50", "least", "greatest", "aim"):
+        table.add_column(heading, justify="left" if heading == "isolator" else "right")
+    for kind, count in (("bare", 40), ("namespaces", 40), ("lxc", 20), ("runc", 20), ("qemu", 4)):
+        cls = REGISTRY.load(kind)
+        isolator = cls(f"{kind}-stamped", cls.Options())
+        if not check(isolator, site).usable:
+            continue
+        launch = stack.enter_context(isolator.prepare(site, agent_bundle(site, "ready")))
+        found = agreement(site, launch, count)
+        medians = (statistics.median(found.ours_s), statistics.median(found.strace_s))
+        ratios = (found.median, found.ratios[0], found.ratios[-1])
+        figures = (*(f"{median * 1e3:.3f} ms" for median in medians), *(f"{ratio:.4f}" for ratio in ratios))
+        table.add_row(kind, str(count), *figures, "0.95 to 1.05")
+    return table
+
+
 def left_out() -> str | None:
     """Which rows are missing for want of a tool, and the command that brings it; None when all are there."""
-    tools = {"hyperfine": "hyperfine", "bwrap": "bubblewrap"}
+    tools = {"hyperfine": "hyperfine", "bwrap": "bubblewrap", "strace": "strace"}
     lacking = " ".join(package for command, package in tools.items() if not shutil.which(command))
     if not lacking:
         return None
@@ -197,8 +219,10 @@ def main() -> None:
                 f"{low:.3f} to {high:.3f}",
                 f"≤ {pair.aim}" if pair.aim else "",
             )
-    console = Console()
-    Console(width=max(console.width, 130)).print(table)
+        wide = Console(width=max(Console().width, 130))
+        wide.print(table)
+        if shutil.which("strace"):
+            wide.print(stamps_table(site, stack))
     if lack := left_out():
         print(lack)
 
