@@ -63,6 +63,8 @@ Warmups = Annotated[int, Field(strict=True, ge=0, le=100)]
 class PrimitivesParams(contract.Params):
     """The ``[primitives]`` table."""
 
+    blocks: int | None = Field(default=3, ge=1, le=10_000)
+    """Fewer than the run's: what a host's kernel takes for a call does not drift as what programs do."""
     iterations: Count = 5
     """How often each primitive, and each sequence of them, is made and undone in a block."""
     warmups: Warmups = 1
