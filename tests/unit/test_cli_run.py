@@ -1,6 +1,7 @@
 """`isobench run`, `resume` and `report`, with scripted isolators on a host that is none."""
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -227,3 +228,50 @@ def test_last_example_of_the_matrix_page_is_run_with_a_report() -> None:
 def test_report_of_no_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "."]) == 2
     assert "it has no run.json" in capsys.readouterr().err
+
+
+def test_tune_says_what_is_set_and_json_has_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    setting = tmp_path / "state/host/sys/kernel/rcu_expedited"
+    setting.parent.mkdir(parents=True)
+    setting.write_text("0\n")
+
+    assert run("--tune", "--json") == 0
+
+    said = capsys.readouterr()
+    assert "tuned for this run, put back at its end: RCU grace periods 0 to 1\n" in said.err
+    assert json.loads(said.out)["tuned"] == [
+        {
+            "knob": "RCU grace periods",
+            "file": "/sys/kernel/rcu_expedited",
+            "before": "0",
+            "during": "1",
+            "refused": None,
+            "end": "1",
+        }
+    ]
+    assert setting.read_text() == "0\n"
+
+
+def test_tune_on_a_host_where_all_is_as_wanted_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--tune", "--json") == 0
+    said = capsys.readouterr()
+    assert "every setting that --tune looks after is as wanted already" in said.err
+    assert json.loads(said.out)["tuned"] == []
+
+
+def test_tune_without_root_ends_with_3_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setting = tmp_path / "state/host/sys/kernel/rcu_expedited"
+    setting.parent.mkdir(parents=True)
+    setting.write_text("0\n")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != setting and access(path, mode))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert run("--tune") == 3
+
+    said = capsys.readouterr().err
+    assert "--tune: none of the settings can be changed (/sys/kernel/rcu_expedited): it takes root\n" in said
+    assert said.endswith("remedy: sudo isobench run --tune\n")
+    assert not Path("out").exists()

@@ -31,7 +31,7 @@ from isobench.errors import (
 from isobench.fakelab import fake_lab
 from isobench.host import tool_record
 from isobench.isolators.contract import Isolator, Site
-from isobench.journal import load, read_run
+from isobench.journal import TunedSetting, load, read_run
 from isobench.lab import Lab
 from isobench.lock import host_lock
 from isobench.matrix import Matrix, parse_matrix
@@ -658,3 +658,85 @@ def test_clean_up_that_breaks_does_not_hide_why_the_run_ends(
 if __name__ == "__main__":
     logging.disable()
     in_a_process(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+
+
+RCU = "host/sys/kernel/rcu_expedited"
+
+
+@pytest.fixture
+def rcu(tmp_path: Path) -> Path:
+    """The one setting that the host has."""
+    path = tmp_path / RCU
+    path.parent.mkdir(parents=True)
+    path.write_text("0\n")
+    return path
+
+
+def test_tuned_run_has_the_host_tuned_in_every_turn_and_puts_it_back(lab: Lab, out: Path, rcu: Path) -> None:
+    seen: set[str] = set()
+    recorder = Recorder(on_start=lambda _order: seen.add(rcu.read_text()))
+
+    outcome = run(matrix(), out, recorder, lab, tune=True)
+
+    assert seen == {"1"}
+    assert rcu.read_text() == "0\n"
+    record, _ = read_run(out)
+    assert outcome.record == record
+    assert record.tuned == (
+        TunedSetting("RCU grace periods", "/sys/kernel/rcu_expedited", "0", "1", end="1"),
+    )
+
+
+def test_run_that_is_not_asked_to_tune_says_so(lab: Lab, out: Path, rcu: Path) -> None:
+    seen: set[str] = set()
+    run(matrix(), out, Recorder(on_start=lambda _order: seen.add(rcu.read_text())), lab)
+    assert seen == {"0\n"}
+    assert read_run(out)[0].tuned is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_puts_the_host_back_and_resume_goes_on_tuned(
+    lab: Lab, out: Path, rcu: Path, number: int
+) -> None:
+    def send(order: int) -> None:
+        if order == 2:
+            os.kill(os.getpid(), number)
+
+    assert run(matrix(), out, Recorder(on_start=send), lab, tune=True).status == "interrupted"
+    assert rcu.read_text() == "0\n"
+
+    seen: set[str] = set()
+    outcome = resume(out, Recorder(on_start=lambda _order: seen.add(rcu.read_text())), lab)
+
+    assert (outcome.status, seen, rcu.read_text()) == ("finished", {"1"}, "0\n")
+    assert [(one.before, one.during) for one in read_run(out)[0].tuned or ()] == [("0", "1")]
+
+
+def test_run_that_was_not_tuned_is_not_resumed_on_a_host_that_is(lab: Lab, out: Path, rcu: Path) -> None:
+    def judged(_site: Site) -> dict[str, Any]:
+        return {"hostname": "fake", "knobs": {"RCU grace periods": rcu.read_text().strip()}}
+
+    lab = replace(lab, host=judged)
+    interrupted(lab, out, matrix(), 2)
+    rcu.write_text("1\n")
+
+    with pytest.raises(UsageError, match=r"knobs\.RCU grace periods was 0 and is 1"):
+        resume(out, Recorder(), lab)
+
+
+def test_run_that_ends_with_a_defect_puts_the_host_back(lab: Lab, out: Path, rcu: Path) -> None:
+    def break_down(_order: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(matrix(), out, Recorder(on_start=break_down), lab, tune=True)
+    assert rcu.read_text() == "0\n"
+
+
+def test_results_that_have_no_place_leave_the_host_untouched(lab: Lab, out: Path, rcu: Path) -> None:
+    out.mkdir()
+    (out / "mine").touch()
+    with pytest.raises(OutputError):
+        run(matrix(), out, Recorder(), lab, tune=True)
+    assert rcu.read_text() == "0\n"
+    assert not (rcu.parents[2] / "run").exists()

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import json
 import platform
@@ -9,8 +10,16 @@ from isobench import host, virt
 from isobench.errors import ToolError
 from isobench.knobs import survey
 from isobench.process import Completed
+from isobench.procfs import parse_mountinfo
 
 DATA = Path(__file__).parent / "data" / "host"
+MOUNTS = """\
+22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro
+26 22 0:23 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,favordynmods
+40 22 0:31 / /var rw,relatime - overlay overlay rw,lowerdir=/lower/1,upperdir=/upper/2,metacopy=on
+41 22 0:32 / /var/lib rw,relatime - xfs /dev/vdb rw,attr2
+42 22 0:33 / /var/lib rw,relatime - tmpfs tmpfs rw,size=1024k
+"""
 
 
 def test_fingerprint_of_this_host_is_json_and_has_what_decides_comparability() -> None:
@@ -32,6 +41,13 @@ def test_fingerprint_on_a_kernel_that_tells_little_has_none_in_place_of_guesses(
     assert found["clocksource"] is None
     assert found["cfs_slice_us"] is None
     assert found["mitigations"] == {}
+    assert found["hz"] is None
+    assert found["numa_nodes"] is None
+    assert found["dying_cgroups"] is None
+    assert found["cgroup_mounts"] == {}
+    assert found["pressure"] == dict.fromkeys(
+        ("cpu_10s_percent", "memory_10s_percent", "io_10s_percent"), None
+    )
 
 
 def test_fingerprint_reads_the_files_of_the_host(tmp_path: Path) -> None:
@@ -42,6 +58,14 @@ def test_fingerprint_reads_the_files_of_the_host(tmp_path: Path) -> None:
         "proc/sys/kernel/sched_cfs_bandwidth_slice_us": "5000\n",
         "sys/devices/system/clocksource/clocksource0/current_clocksource": "kvm-clock\n",
         "sys/devices/system/cpu/vulnerabilities/mds": "Mitigation: Clear CPU buffers; SMT disabled\n",
+        "sys/devices/system/node/online": "0-1\n",
+        "sys/module/kvm/parameters/nx_huge_pages": "Y\n",
+        "sys/kernel/mm/ksm/pages_sharing": "812\n",
+        "proc/cmdline": "BOOT_IMAGE=/vmlinuz root=/dev/vda1 quiet\n",
+        "proc/pressure/cpu": (DATA / "pressure-cpu").read_text(),
+        "proc/self/mountinfo": MOUNTS,
+        "sys/fs/cgroup/cgroup.stat": (DATA / "cgroup2.stat").read_text(),
+        f"boot/config-{platform.release()}": (DATA / "kernel-config").read_text(),
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +73,14 @@ def test_fingerprint_reads_the_files_of_the_host(tmp_path: Path) -> None:
     found = host.fingerprint(tmp_path)
     assert found["clocksource"] == "kvm-clock"
     assert found["cfs_slice_us"] == 5000
+    assert (found["numa_nodes"], found["nx_huge_pages"], found["hz"]) == (2, "Y", 250)
+    assert found["command_line"] == "BOOT_IMAGE=/vmlinuz root=/dev/vda1 quiet"
+    assert (found["cgroups"], found["dying_cgroups"]) == (41, 3)
+    assert found["cgroup_mounts"] == {"/sys/fs/cgroup": "cgroup2 rw,nsdelegate,favordynmods"}
+    assert isinstance(found["pressure"], dict)
+    assert found["pressure"]["cpu_10s_percent"] == 3.02
+    assert isinstance(found["memory_now"], dict)
+    assert found["memory_now"]["ksm_pages_sharing"] == 812
     assert found["boot"] == host.boot_hash("0f0e0d0c")
     assert found["mitigations"] == {"mds": "Mitigation: Clear CPU buffers; SMT disabled"}
     assert isinstance(found["cpu"], dict)
@@ -75,6 +107,56 @@ def test_cgroup_count_is_that_of_the_fullest_hierarchy() -> None:
     rows = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t3\t1\nmemory\t4\t14\t1\n"
     assert host.cgroup_count(rows) == 14
     assert host.cgroup_count("") == 0
+
+
+def test_ticks_a_second_are_those_of_the_running_kernels_own_configuration(tmp_path: Path) -> None:
+    files = {"proc/cpuinfo": "", f"boot/config-{platform.release()}": "CONFIG_HZ=1000\n"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert host.fingerprint(tmp_path)["hz"] == 1000
+    (tmp_path / "proc/config.gz").write_bytes(gzip.compress((DATA / "kernel-config").read_bytes()))
+    assert host.fingerprint(tmp_path)["hz"] == 250
+
+
+def test_arguments_of_the_first_process_are_no_part_of_the_kernels_command_line() -> None:
+    assert host.kernel_parameters("quiet mitigations=off -- single token=x\n") == "quiet mitigations=off"
+    assert host.kernel_parameters("") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/home/x", "ext4 rw,errors=remount-ro"),
+        ("/var/cache", "overlay rw,metacopy=on"),
+        ("/var/lib/isobench", "tmpfs rw,size=1024k"),
+        ("/variant", "ext4 rw,errors=remount-ro"),
+    ],
+)
+def test_file_system_of_a_path_is_that_of_the_deepest_and_latest_mount(path: str, found: str) -> None:
+    assert host.file_system(Path(path), parse_mountinfo(MOUNTS)) == found
+
+
+@pytest.mark.parametrize(("text", "size"), [("0\n", 1), ("0-3\n", 4), ("0-1,8,10-11\n", 5), ("", 0)])
+def test_size_of_a_range_counts_every_number(text: str, size: int) -> None:
+    assert host.range_size(text.strip()) == size
+
+
+def test_pressure_is_none_where_the_kernel_does_not_tell_it() -> None:
+    assert host.pressure_10s("") is None
+    assert host.pressure_10s("some avg10=12.50 avg60=1.00 avg300=0.00 total=9\n") == 12.5
+
+
+def test_what_must_be_equal_is_told_key_by_key_and_what_a_host_does_at_the_moment_is_not_in_it() -> None:
+    found = host.comparable(
+        {"kernel": "6.1", "cpu": {"model": "x", "count": 2}, "load": {"1min": 3.0}, "boot": "a", "mounts": 9}
+    )
+    assert found == {"kernel": "6.1", "cpu.model": "x", "cpu.count": 2}
+
+
+def test_every_key_that_must_be_equal_is_one_that_a_run_records() -> None:
+    recorded = {*host.fingerprint(), "cgroup_mode", "work_file_system"}
+    assert set(host.COMPARABLE) <= recorded
 
 
 def test_tool_record_says_which_file_it_is(tmp_path: Path) -> None:
