@@ -102,6 +102,7 @@ def _startup(cell: CellSummary, floor: CellSummary | None) -> Startup:
         cell=cell,
         seconds=seconds,
         blocks=blocks,
+        rows=tuple(row for row, sample in enumerate(cell.samples, start=1) if _is_counted(sample, READY)),
         ready=distribution(seconds, blocks),
         to_bare=_to_bare(cell, floor),
         phases={
@@ -197,7 +198,11 @@ def _quotas(cells: Iterable[CellSummary]) -> Iterator[Quota]:
 
 
 def _counted(cell: CellSummary, metric: str) -> list[Sample]:
-    return [sample for sample in cell.samples if sample.metric == metric and counts(sample)]
+    return [sample for sample in cell.samples if _is_counted(sample, metric)]
+
+
+def _is_counted(sample: Sample, metric: str) -> bool:
+    return sample.metric == metric and counts(sample)
 
 
 def _columns(samples: Iterable[Sample]) -> tuple[tuple[float, ...], tuple[int, ...]]:

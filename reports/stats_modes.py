@@ -21,6 +21,10 @@ MIN_FOR_MODES = 20
 MIN_IN_MODE = 4
 """Values of the smaller mode: fewer are outliers."""
 
+MIN_IN_BLOCK = 5
+"""Values of a block, on average, for a test of deviations from its median: those of two values are mirror
+images, and so far fewer than they seem."""
+
 OF_BLOCKS = 0.7
 """Share of the variance of "which mode" that lies between blocks, from which on modes are kinds of blocks.
 Modes that mix at random in five blocks of four reach 0.21 on average."""
@@ -47,7 +51,7 @@ class Modes:
     """Two modes, in the unit of the values."""
 
     p_value: float
-    """Of the test for one mode; 0.0002 is the least it tells."""
+    """Of the test for one mode; 0.0001 is the least the table tells."""
     low: float
     """The median of the lower mode."""
     high: float
@@ -75,32 +79,39 @@ def two_modes(values: Sequence[float], groups: Sequence[int]) -> Modes | None:
     """
     if len(values) < MIN_FOR_MODES:
         return None
-    raw = np.log(np.asarray(values, np.float64))
-    labels = np.asarray(groups, np.int64)
-    if not np.isfinite(raw).all():
+    if min(values) <= 0:
         raise ValueError("modes are told of positive values")
-    within = raw.copy()
-    for label in np.unique(labels):
-        within[labels == label] -= np.median(raw[labels == label])
-    tests = [(dip_p_value(_untied(column)), column) for column in (raw, within)]
+    raw, labels = np.log(np.asarray(values, np.float64)), np.asarray(groups, np.int64)
+    columns = [raw]
+    if raw.size >= MIN_IN_BLOCK * np.unique(labels).size:
+        columns.append(_within(raw, labels))
+    tests = [(dip_p_value(dip(_untied(column)), raw.size), column) for column in columns]
     p_value, column = min(tests, key=lambda test: test[0])
     upper = _split(column)
     if upper is None:
         return None
     low, high = (float(np.median(np.asarray(values)[side])) for side in (~upper, upper))
-    return Modes(min(1.0, 2 * p_value), low, high, tuple(upper.tolist()), _between(upper, labels))
+    return Modes(min(1.0, len(tests) * p_value), low, high, tuple(upper.tolist()), _between(upper, labels))
 
 
-def dip_p_value(values: _Floats) -> float:
-    """How often as many uniform values have so great a dip; 1 for more than every second time.
+def _within(values: _Floats, labels: NDArray[np.int64]) -> _Floats:
+    """Deviations from the median of the value's own block."""
+    deviations = values.copy()
+    for label in np.unique(labels):
+        deviations[labels == label] -= np.median(values[labels == label])
+    return deviations
 
-    From the table, between its entries by the logarithm of the probability and by 1 / sqrt(n).
+
+def dip_p_value(distance: float, n: int) -> float:
+    """How often ``n`` uniform values have so great a dip; 1 for more than every second time.
+
+    From the table, between its entries by the logarithm of the probability and by 1 / sqrt(n); the least it
+    tells is 0.0001.
     """
     sizes = np.array(sorted(_CRITICAL, reverse=True))
     table = np.array([_CRITICAL[size] for size in sizes])
-    n = values.size
     critical = [np.interp(1 / np.sqrt(n), 1 / np.sqrt(sizes), column) for column in table.T]
-    found = np.sqrt(n) * dip(values)
+    found = np.sqrt(n) * distance
     return 1.0 if found < critical[0] else float(np.exp(np.interp(found, critical, np.log(_TAILS))))
 
 

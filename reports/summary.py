@@ -38,6 +38,8 @@ class Startup:
     """From invoke to ready of each start that counts: neither failed nor a warm-up."""
     blocks: tuple[int, ...]
     """In which block of the run each of them was measured."""
+    rows: tuple[int, ...]
+    """Which of the cell's samples each of them is, from 1."""
     ready: Distribution
     to_bare: Estimate | None
     """How many times the bare row's median this is; None without a bare row."""
