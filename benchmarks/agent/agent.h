@@ -15,6 +15,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CANNOT_EXEC = 127 };
 int verb_start(int argc, char **argv);
 int verb_ready(int argc, char **argv);
 int verb_hold(int argc, char **argv);
+int verb_echo(int argc, char **argv);
 int verb_spin(int argc, char **argv);
 int verb_touch(int argc, char **argv);
 int verb_probe(int argc, char **argv);

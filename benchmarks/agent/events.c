@@ -42,6 +42,8 @@ void report(struct instance *i, const char *event)
     if (i->status != OK)
         json_string("reason", i->reason);
     json_integer("invoke_ns", i->invoke_ns);
+    if (i->stop_ns)
+        json_integer("stop_ns", i->stop_ns);
     json_open("phases_ns");
     for (int p = 0; p < PHASES; p++)
         if (i->stamp_ns[p])
@@ -76,4 +78,16 @@ void report_lines(struct instance *i, int64_t at)
         }
         i->line_start += length + 1;
     }
+}
+
+void report_ping(struct instance *i, const int64_t *round_trips_ns, size_t count)
+{
+    json_begin();
+    json_string("kind", "pinged");
+    json_integer("slot", i->slot);
+    json_string("status", STATUS_NAMES[i->status]);
+    if (i->status != OK)
+        json_string("reason", i->reason);
+    json_integers("round_trips_ns", round_trips_ns, count);
+    json_end();
 }

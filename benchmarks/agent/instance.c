@@ -105,7 +105,7 @@ struct instance *new_instance(int64_t slot)
     if (!i->output && !(i->output = malloc(KEPT_OUTPUT)))
         die("allocate", "output");
     char *output = i->output;
-    *i = (struct instance){.slot = slot, .output = output, .exit_code = -1, .term_signal = -1};
+    *i = (struct instance){.slot = slot, .in_use = 1, .output = output, .exit_code = -1, .term_signal = -1};
     i->pidfd = i->stdin_fd = i->stdout_fd = i->stderr_fd = i->console_fd = -1;
     launch_for_slot(&i->launch, &template, slot);
     if (instance_count <= slot)
@@ -222,7 +222,11 @@ void stop(struct instance *i)
     if (i->pidfd == -1)
         return;
     i->killed = 1;
-    if (kill_children(i->pid) && await_end(i, now_ns() + SUPERVISOR_GRACE_NS) == 0)
+    int64_t now = 0;
+    int children = kill_children(i->pid, &now);
+    if (!i->stop_ns)
+        i->stop_ns = children ? now : now_ns();
+    if (children && await_end(i, now + SUPERVISOR_GRACE_NS) == 0)
         return;
     syscall(SYS_pidfd_send_signal, i->pidfd, SIGKILL, NULL, 0);
     if (await_end(i, now_ns() + CLEANUP_TIMEOUT_NS) == 0)

@@ -16,6 +16,8 @@ enum status { OK, FAILED, TIMEOUT };
 
 struct instance {
     int64_t slot, invoke_ns, stamp_ns[PHASES]; /* stamps: 0 is "not told apart" */
+    int64_t stop_ns;                           /* just before it was told to end, or killed; 0: it never was */
+    int in_use;                                /* from new_instance to the report of its end */
     struct launch launch;
     enum status status;
     char reason[512];
@@ -27,7 +29,13 @@ struct instance {
     int64_t output_bytes;
     char errors[KEPT_ERRORS];
     size_t errors_kept;
+    struct ping *ping; /* what its output is the answer to; NULL: to nothing */
     int cgroups_made;
+};
+
+/* A byte was written to the workload's input, and its answer has not come, or has at answered_ns. */
+struct ping {
+    int64_t answered_ns;
 };
 
 /* start.c: the launch as it was asked for, with `{n}` in its strings; the instances, by slot. */
@@ -43,6 +51,7 @@ void stamp(struct instance *i, enum phase phase, int64_t at);
 enum phase phase_named(const char *name);
 void report(struct instance *i, const char *event);
 void report_lines(struct instance *i, int64_t at);
+void report_ping(struct instance *i, const int64_t *round_trips_ns, size_t count);
 
 /* streams.c */
 void close_fd(int *fd);
@@ -52,8 +61,14 @@ int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at);
 void drain(struct instance *i);
 
 /* processes.c */
-int kill_children(pid_t parent);
-int reap_all(int64_t grace_ns);
+struct pids {
+    pid_t *list;
+    size_t count;
+};
+int kill_children(pid_t parent, int64_t *before_ns);
+struct pids descendants(pid_t ancestor);
+int any_running(void);
+int reap_orphans(const struct pids *among, int64_t grace_ns);
 int run_command(struct instance *i, const struct command *command, const char *kind, int in_fd, int out_fd, int err_fd,
                 int64_t deadline_ns, int heed_interrupt);
 

@@ -13,6 +13,7 @@ static const struct verb {
     {"start", verb_start, "execute a launch n times and stamp its phases (host side)"},
     {"ready", verb_ready, "say that it runs, exit"},
     {"hold", verb_hold, "say that it runs, wait for a byte or the end of input"},
+    {"echo", verb_echo, "say that it runs, answer every byte until the end of input or of a line"},
     {"spin", verb_spin, "burn CPU for a window, record run and stall"},
     {"touch", verb_touch, "allocate and touch memory, then hold"},
     {"probe", verb_probe, "tell what is visible from in here"},

@@ -15,14 +15,31 @@
 
 #define REAP_TIMEOUT_NS (5 * NS_PER_S)
 
-/* Kill every child a process has now. Returns how many. */
-int kill_children(pid_t parent)
+struct process {
+    pid_t pid, parent;
+};
+
+/* Every process there is now. */
+static struct process *table;
+static size_t table_count, table_room;
+
+static void add_process(pid_t pid, pid_t parent)
 {
-    int killed = 0;
+    if (table_count == table_room) {
+        table_room += 1024;
+        if (!(table = realloc(table, table_room * sizeof *table)))
+            die("allocate", "process table");
+    }
+    table[table_count++] = (struct process){pid, parent};
+}
+
+static void read_table(void)
+{
     DIR *proc = opendir("/proc");
+    table_count = 0;
     for (struct dirent *entry; proc && (entry = readdir(proc));) {
         char path[300], text[512], *after;
-        int state_parent = -1;
+        int parent = -1;
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;
         snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
@@ -34,30 +51,110 @@ int kill_children(pid_t parent)
             continue;
         text[length] = 0;
         /* proc_pid_stat(5): the command may hold any byte, so count from its last parenthesis. */
-        if ((after = strrchr(text, ')')) && sscanf(after + 1, " %*c %d", &state_parent) == 1 && state_parent == parent)
-            killed += kill((pid_t)atoi(entry->d_name), SIGKILL) == 0;
+        if ((after = strrchr(text, ')')) && sscanf(after + 1, " %*c %d", &parent) == 1)
+            add_process((pid_t)atoi(entry->d_name), parent);
     }
     if (proc)
         closedir(proc);
+}
+
+/* Kill every child a process has now; *before_ns is the time of the first kill. Returns how many. */
+int kill_children(pid_t parent, int64_t *before_ns)
+{
+    int killed = 0;
+    read_table();
+    for (size_t k = 0; k < table_count; k++) {
+        if (table[k].parent != parent)
+            continue;
+        if (!killed)
+            *before_ns = now_ns();
+        killed += kill(table[k].pid, SIGKILL) == 0;
+    }
     return killed;
 }
 
-/* Reap until we have no child; those that do not end by themselves within the grace are killed. Returns -1
- * when there are still some after that: stuck in the kernel, or forking faster than we kill. */
-int reap_all(int64_t grace_ns)
+static int is_among(const struct pids *pids, pid_t pid)
+{
+    for (size_t k = 0; k < pids->count; k++)
+        if (pids->list[k] == pid)
+            return 1;
+    return 0;
+}
+
+/* Children, grandchildren … of a process as they are now. */
+struct pids descendants(pid_t ancestor)
+{
+    read_table();
+    struct pids found = {.list = calloc(table_count + 1, sizeof *found.list)};
+    if (!found.list)
+        die("allocate", "list of processes");
+    size_t before;
+    do {
+        before = found.count;
+        for (size_t k = 0; k < table_count; k++)
+            if ((table[k].parent == ancestor || is_among(&found, table[k].parent)) &&
+                !is_among(&found, table[k].pid))
+                found.list[found.count++] = table[k].pid;
+    } while (found.count > before);
+    return found;
+}
+
+int any_running(void)
+{
+    for (int64_t k = 0; k < instance_count; k++)
+        if (instances[k].pidfd != -1)
+            return 1;
+    return 0;
+}
+
+static int is_instance(pid_t pid)
+{
+    for (int64_t k = 0; k < instance_count; k++)
+        if (instances[k].pidfd != -1 && instances[k].pid == pid)
+            return 1;
+    return 0;
+}
+
+/* The orphans among a list of processes (NULL: all orphans) that are still there, dead or alive. An orphan is a child
+ * of ours, the subreaper's, that is no instance's own process. */
+static int count_orphans(const struct pids *among, int do_kill)
+{
+    int found = 0;
+    if (among && !among->count)
+        return 0;
+    read_table();
+    for (size_t k = 0; k < table_count; k++) {
+        pid_t pid = table[k].pid;
+        if (table[k].parent != getpid() || is_instance(pid) || (among && !is_among(among, pid)))
+            continue;
+        found++;
+        if (do_kill)
+            kill(pid, SIGKILL);
+    }
+    return found;
+}
+
+/* Reap every orphan that has ended, and see that those in a list (NULL: all) do end: what is left after the grace
+ * is killed. Returns -1 when there are still some after that: stuck in the kernel, or forking faster than we kill. */
+int reap_orphans(const struct pids *among, int64_t grace_ns)
 {
     int64_t kill_at = now_ns() + grace_ns, give_up_at = kill_at + REAP_TIMEOUT_NS;
     for (;;) {
-        pid_t pid = waitpid(-1, NULL, WNOHANG);
-        if (pid == -1 && errno == ECHILD)
+        siginfo_t ended = {0};
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == -1 && errno == ECHILD)
             return 0;
-        if (pid > 0)
+        if (ended.si_pid) {
+            if (is_instance(ended.si_pid))
+                pump(-1, 0, NULL); /* which stamps its end, and reaps it */
+            else
+                waitpid(ended.si_pid, NULL, WNOHANG);
             continue;
+        }
         int64_t now = now_ns();
+        if ((now >= kill_at || any_running()) && !count_orphans(among, now >= kill_at))
+            return 0;
         if (now >= give_up_at)
             return -1;
-        if (now >= kill_at)
-            kill_children(getpid()); /* as a subreaper: every orphan of an instance */
         sleep_ns(NS_PER_MS);
     }
 }

@@ -13,6 +13,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#define REAP_GRACE_NS (200 * NS_PER_MS)
+#define MAX_PINGS 100000
+
 struct launch template;
 struct instance *instances;
 int64_t instance_count;
@@ -45,7 +48,7 @@ static void run_one(int64_t slot)
     await_exit(i, deadline);
     drain(i);
     judge_end(i);
-    if (reap_all(i->status == OK ? 200 * NS_PER_MS : 0) == -1)
+    if (reap_orphans(NULL, i->status == OK ? REAP_GRACE_NS : 0) == -1)
         fail(i, FAILED, "processes it left behind cannot be killed");
     clean_up(i);
     report(i, "attempt");
@@ -70,9 +73,9 @@ static int has_line(const struct instance *i)
     return i->line_start > 0;
 }
 
-static void start_held(void)
+static void start_held(int64_t slot)
 {
-    struct instance *i = new_instance(instance_count);
+    struct instance *i = new_instance(slot);
     int64_t deadline = 0;
     launch_instance(i, &deadline);
     while (i->status == OK && !has_line(i)) {
@@ -98,20 +101,78 @@ static void say_go(struct instance *i)
         close_fd(&i->stdin_fd);
 }
 
-static int any_running(void)
+/* Tell it to end and wait for that, or kill it; then whatever it has left goes. While others are held, only what
+ * descends from it is known to be its own; the orphans it made before wait for the end of the last instance. */
+static void stop_held(struct instance *i, int by_force)
 {
-    for (int64_t k = 0; k < instance_count; k++)
-        if (instances[k].pidfd != -1)
-            return 1;
-    return 0;
+    struct pids theirs = {0};
+    int pidfd = i->pidfd;
+    i->pidfd = -1;
+    int others = any_running();
+    i->pidfd = pidfd;
+    if (others && pidfd != -1)
+        theirs = descendants(i->pid);
+    if (by_force)
+        stop(i);
+    else if (pidfd != -1) {
+        i->stop_ns = now_ns();
+        say_go(i);
+        close_fd(&i->stdin_fd);
+        await_exit(i, i->stop_ns + template.timeout_ns);
+    }
+    drain(i);
+    if (!i->killed)
+        judge_end(i);
+    if (reap_orphans(others ? &theirs : NULL, i->killed ? 0 : REAP_GRACE_NS) == -1)
+        fail(i, FAILED, "processes it left behind cannot be killed");
+    free(theirs.list);
+    clean_up(i);
+    report(i, "exit");
+    i->in_use = 0;
+}
+
+/* Write a byte, wait for the answer, again and again: what the way to an instance and back costs. */
+static void ping_held(struct instance *i, int64_t count)
+{
+    int64_t *round_trips = calloc((size_t)count, sizeof *round_trips), done = 0;
+    int64_t deadline = now_ns() + template.timeout_ns;
+    struct ping ping;
+    if (!round_trips)
+        die("allocate", "round trips");
+    i->ping = &ping;
+    for (; i->status == OK && done < count; done++) {
+        ping.answered_ns = 0;
+        int64_t asked = now_ns();
+        if (write(i->stdin_fd, "?", 1) != 1)
+            fail(i, FAILED, "its input is closed");
+        while (i->status == OK && !ping.answered_ns) {
+            if (interrupted)
+                fail(i, FAILED, "interrupted");
+            else if (i->pidfd == -1 || i->stdout_fd == -1)
+                fail(i, FAILED, "the workload ended before it had answered");
+            else if (now_ns() >= deadline)
+                fail(i, TIMEOUT, "no answer in time");
+            else
+                pump(-1, deadline, NULL);
+        }
+        if (i->status != OK)
+            break;
+        round_trips[done] = ping.answered_ns - asked;
+    }
+    i->ping = NULL;
+    report_ping(i, round_trips, (size_t)done);
+    free(round_trips);
 }
 
 static void end_all(void)
 {
     int64_t deadline = now_ns() + template.grace_ns;
     for (int64_t k = 0; k < instance_count; k++) {
-        say_go(&instances[k]);
-        close_fd(&instances[k].stdin_fd);
+        struct instance *i = &instances[k];
+        if (i->pidfd != -1)
+            i->stop_ns = now_ns();
+        say_go(i);
+        close_fd(&i->stdin_fd);
     }
     while (any_running() && now_ns() < deadline && !interrupted)
         pump(-1, deadline, NULL);
@@ -120,9 +181,11 @@ static void end_all(void)
             fail(&instances[k], FAILED, "interrupted");
         stop(&instances[k]);
     }
-    int reaped = reap_all(200 * NS_PER_MS);
+    int reaped = reap_orphans(NULL, REAP_GRACE_NS);
     for (int64_t k = 0; k < instance_count; k++) {
         struct instance *i = &instances[k];
+        if (!i->in_use)
+            continue;
         drain(i);
         if (!i->killed)
             judge_end(i); /* to be killed at the end is no failure: not every workload heeds its standard input */
@@ -136,25 +199,52 @@ static void end_all(void)
     json_end();
 }
 
-enum { GO_ON = -1 };
-
-/* One command line of our own input: "start", "send SLOT" or "end". Returns GO_ON or the code to exit with.
- * A command we cannot obey ends everything in order, rather than to guess or to leave instances behind. */
-static int obey(const char *line)
+/* The slot a word names, NULL when there is none or it is not (or, for a start, still) in use. */
+static struct instance *slot_of(const char *word, int in_use)
 {
     int64_t slot;
-    if (strcmp(line, "start") == 0 && instance_count < template.count)
-        start_held();
-    else if (strncmp(line, "send ", 5) == 0 && read_integer(line + 5, 0, instance_count - 1, &slot))
-        say_go(&instances[slot]);
-    else if (strcmp(line, "end") == 0)
+    if (!word || !read_integer(word, 0, template.count - 1, &slot) || instances[slot].in_use != in_use)
+        return NULL;
+    return &instances[slot];
+}
+
+/* Do what the words say. Returns 0 when they say nothing that can be done. */
+static int do_command(const char *verb, const char *slot, const char *more)
+{
+    struct instance *i = slot_of(slot, strcmp(verb, "start") != 0);
+    int64_t count;
+    if (strcmp(verb, "start") == 0 && !slot && instance_count < template.count)
+        start_held(instance_count);
+    else if (strcmp(verb, "start") == 0 && i && !more)
+        start_held(i - instances);
+    else if (strcmp(verb, "send") == 0 && i && !more)
+        say_go(i);
+    else if (strcmp(verb, "stop") == 0 && i && more && (strcmp(more, "exit") == 0 || strcmp(more, "kill") == 0))
+        stop_held(i, *more == 'k');
+    else if (strcmp(verb, "ping") == 0 && i && more && read_integer(more, 1, MAX_PINGS, &count))
+        ping_held(i, count);
+    else
+        return 0;
+    return 1;
+}
+
+enum { GO_ON = -1 };
+
+/* One command line of our own input: "start [SLOT]", "send SLOT", "stop SLOT exit|kill", "ping SLOT COUNT" or "end".
+ * Returns GO_ON or the code to exit with. A command we cannot obey ends everything in order, rather than to guess
+ * or to leave instances behind. */
+static int obey(const char *line)
+{
+    char words[64], *rest;
+    snprintf(words, sizeof words, "%s", line);
+    char *verb = strtok_r(words, " ", &rest), *slot = strtok_r(NULL, " ", &rest), *more = strtok_r(NULL, " ", &rest);
+    if (strcmp(line, "end") == 0)
         return EXIT_OK;
-    else {
-        fprintf(stderr, "isoagent: command '%s' with %lld of %lld slots taken: cannot be obeyed\n", line,
-                (long long)instance_count, (long long)template.count);
-        return EXIT_USAGE;
-    }
-    return GO_ON;
+    if (verb && !strtok_r(NULL, " ", &rest) && do_command(verb, slot, more))
+        return GO_ON;
+    fprintf(stderr, "isoagent: command '%s' with %lld of %lld slots taken: cannot be obeyed\n", line,
+            (long long)instance_count, (long long)template.count);
+    return EXIT_USAGE;
 }
 
 static int run_interactive(void)
@@ -204,6 +294,10 @@ int verb_start(int argc, char **argv)
     instances = calloc(template.interactive ? (size_t)template.count : 1, sizeof *instances);
     if (!instances)
         die("allocate", "instances");
+    for (int64_t k = 0; k < (template.interactive ? template.count : 1); k++) {
+        struct instance *i = &instances[k];
+        i->pidfd = i->stdin_fd = i->stdout_fd = i->stderr_fd = i->console_fd = -1;
+    }
     for (int s = 0; s < template.step_count; s++)
         if (template.steps[s].phase)
             phase_named(template.steps[s].phase); /* refuse an unknown one before anything starts */

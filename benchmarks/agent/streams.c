@@ -83,8 +83,25 @@ static int read_stream(struct instance *i, int *fd, void (*keep)(struct instance
     return 0;
 }
 
+/* Exactly one byte is the answer to one byte. */
+static void on_answer(struct instance *i, int64_t at)
+{
+    char answer[2];
+    ssize_t length = read(i->stdout_fd, answer, sizeof answer);
+    if (length == 0)
+        close_fd(&i->stdout_fd);
+    else if (length == 1 && *answer == '?' && !i->ping->answered_ns)
+        i->ping->answered_ns = at;
+    else if (length > 0)
+        fail(i, FAILED, "the workload answered what it was not asked");
+}
+
 static void on_output(struct instance *i, int64_t at)
 {
+    if (i->ping) {
+        on_answer(i, at);
+        return;
+    }
     if (!read_stream(i, &i->stdout_fd, keep_output))
         return;
     stamp(i, READY, at);

@@ -33,6 +33,25 @@ int verb_hold(int argc, char **argv)
     return EXIT_OK;
 }
 
+/* Answer every byte with itself, until the end of input or of a line: a guest never sees the end of its input. */
+int verb_echo(int argc, char **argv)
+{
+    char byte;
+    if (argc > 1)
+        usage_error("unknown option", argv[1]);
+    hello_begin("echo");
+    json_end();
+    for (;;) {
+        ssize_t length = read(STDIN_FILENO, &byte, 1);
+        if (length == -1 && errno == EINTR)
+            continue;
+        if (length != 1 || byte == '\n')
+            return EXIT_OK;
+        if (write(STDOUT_FILENO, &byte, 1) != 1)
+            return EXIT_FAILED;
+    }
+}
+
 int verb_touch(int argc, char **argv)
 {
     int64_t mib = 1;

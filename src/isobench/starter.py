@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Literal, Self, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from isobench.errors import AgentMissingError, StarterError
-from isobench.model import Event, FileWrite, Launch, Step
+from isobench.model import Event, FileWrite, Launch, Status, Step
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,14 +64,42 @@ class Session:
         """The agent's process: a child subreaper, so every process of every instance descends from it."""
         return self._process.pid
 
-    def start(self) -> Event:
-        """Start the next instance (slot 0, 1, …); returns its ``ready`` event, ok or not."""
-        self._process.command("start")
-        while True:
-            event = self._process.next_event(None)
-            if event.kind == "ready":
-                return event
+    def start(self, slot: int | None = None) -> Event:
+        """Start an instance and return its ``ready`` event, ok or not.
+
+        None: in the slot after the highest one used so far. A slot can be used again once its instance was
+        stopped; one that is in use is an error.
+        """
+        self._process.command("start" if slot is None else f"start {slot}")
+        return self._await("ready")
+
+    def stop(self, slot: int, how: Literal["exit", "kill"]) -> Event:
+        """End one instance, remove what it leaves, and return its ``exit`` event; the others go on.
+
+        ``exit``: one newline and the end of its standard input, at which the agent's own workloads end; one
+        that has not ended after the time a start may take is killed, a timeout. ``kill``: SIGKILL; where a
+        tool watches over the workload, the tool's children first. ``stop_ns`` is the time just before either.
+        """
+        self._process.command(f"stop {slot} {how}")
+        return self._await("exit")
+
+    def ping(self, slot: int, count: int) -> tuple[int, ...]:
+        """Round trips through the channel of an instance of the verb ``echo``, in ns, one after another.
+
+        Each from just before a byte is written to the workload's input to the moment its answer can be read.
+        Raises StarterError when an answer does not come, or something else does.
+        """
+        self._process.command(f"ping {slot} {count}")
+        event = self._await("pinged")
+        if event.status is not Status.OK:
+            raise StarterError(f"the instance in slot {slot} does not answer: {event.reason}")
+        return event.round_trips_ns
+
+    def _await(self, kind: str) -> Event:
+        """The next event of a kind; those of others until then are kept for :meth:`next`."""
+        while (event := self._process.next_event(None)).kind != kind:
             self._waiting.append(event)
+        return event
 
     def send(self, slot: int) -> None:
         """Write one newline to the workload's standard input ("go on")."""
@@ -84,7 +112,10 @@ class Session:
         return self._process.next_event(timeout_s)
 
     def end(self) -> tuple[Event, ...]:
-        """Let every instance end, kill what does not, clean up; their ``exit`` events. Idempotent."""
+        """Let all end, kill those that do not, clean up; the ``exit`` events of those not stopped before.
+
+        Idempotent.
+        """
         if self._ended is None:
             self._process.command("end")
             events: list[Event] = []

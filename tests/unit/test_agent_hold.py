@@ -63,6 +63,10 @@ def sh(script: str) -> tuple[str, ...]:
     return spawn("/bin/sh", "-c", script)
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def is_gone(pid: int | None) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
@@ -164,6 +168,137 @@ def test_supervisor_whose_workload_was_killed_has_time_to_clean_up(agent: Path, 
         assert (tmp_path / "cleaned").exists()
 
 
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_stopped_instance_ends_alone_is_cleaned_up_and_its_slot_can_be_used_again(
+    agent: Path, tmp_path: Path, how: str
+) -> None:
+    cleanup = ("--cleanup", "-", "2", "/bin/touch", f"{tmp_path}/cleaned-{{n}}")
+    with hold(agent, "--count", "3", *cleanup, *spawn(str(agent), "hold")) as held:
+        first, second, third = (held.start() for _ in range(3))
+        before = time.monotonic_ns()
+        held.say(f"stop 1 {how}")
+        ended = held.event()
+        assert (ended.kind, ended.slot, ended.status, ended.pid) == ("exit", 1, Status.OK, second.pid)
+        assert (ended.exit_code, ended.term_signal) == (
+            (0, None) if how == "exit" else (None, signal.SIGKILL)
+        )
+        stopped_ns = ended.stop_ns - ended.invoke_ns
+        assert before < ended.stop_ns
+        assert ended.phases_ns["ready"] < stopped_ns < ended.phases_ns["exit"] < ended.phases_ns["cleaned"]
+        assert is_gone(second.pid)
+        assert {path.name for path in tmp_path.iterdir()} == {"cleaned-1"}
+        assert not is_gone(first.pid)
+        assert not is_gone(third.pid)
+
+        held.say("start 1")
+        again = held.event()
+        assert (again.kind, again.slot, again.status) == ("ready", 1, Status.OK)
+        assert again.pid != second.pid
+        *exits, end = held.end()
+        assert [(event.slot, event.status) for event in exits] == [(slot, Status.OK) for slot in range(3)]
+        assert end.kind == "end"
+
+
+def test_slot_that_is_named_is_used_and_those_below_stay_free(agent: Path) -> None:
+    with hold(agent, "--count", "9", *spawn(str(agent), "hold")) as held:
+        for slot in (7, 2):
+            held.say(f"start {slot}")
+            assert held.event().slot == slot
+        assert held.start().slot == 8
+        assert [event.slot for event in held.end()[:-1]] == [2, 7, 8]
+
+
+def test_stopping_an_instance_that_has_crashed_tells_how_it_ended(agent: Path) -> None:
+    with hold(agent, "--count", "2", *sh("echo x; read -r line; exit 5")) as held:
+        held.start()
+        held.start()
+        held.say("send 0")
+        held.say("stop 0 exit")
+        ended = held.event()
+        assert (ended.status, ended.reason) == (Status.FAILED, "the workload exited 5")
+        assert [event.slot for event in held.end()[:-1]] == [1]
+
+
+def test_instance_that_does_not_heed_being_told_to_end_is_a_timeout_and_killed(agent: Path) -> None:
+    with hold(agent, "--timeout-ms", "1500", *sh("echo x; exec sleep 60")) as held:
+        pid = held.start().pid
+        held.say("stop 0 exit")
+        ended = held.event()
+        assert (ended.status, ended.reason) == (Status.TIMEOUT, "not ended in time")
+        assert ended.phases_ns["exit"] + ended.invoke_ns >= ended.stop_ns + 1_500_000_000
+        assert is_gone(pid)
+        assert [event.kind for event in held.end()] == ["end"]
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_what_a_stopped_instance_leaves_behind_goes_and_what_others_have_stays(agent: Path, how: str) -> None:
+    script = "sleep 60 >&- 2>&- & echo $!; read -r line; exit 0"
+    with hold(agent, "--count", "2", *sh(script)) as held:
+        theirs, other = (int(held.start().output) for _ in range(2))
+        held.say(f"stop 0 {how}")
+        assert held.event().status is Status.OK
+        assert is_gone(theirs)
+        assert not is_gone(other)
+        held.end()
+        assert is_gone(other)
+
+
+def test_orphan_another_instance_has_made_before_is_left_alone(agent: Path) -> None:
+    """A daemon of the second: its parent has ended, it is a child of ours now and of no instance's tree."""
+    script = "daemon=$(sleep 60 >&- 2>&- & echo $!); echo $daemon; read -r line; exit 0"
+    with hold(agent, "--count", "2", *sh(script)) as held:
+        held.start()
+        orphan = int(held.start().output)
+        assert parent_of(orphan) == held.process.pid
+        held.say("stop 0 kill")
+        assert held.event().status is Status.OK
+        assert not is_gone(orphan)
+        held.end()
+        assert is_gone(orphan)
+
+
+def test_ping_gives_as_many_round_trips_as_asked_each_within_the_time_they_took(agent: Path) -> None:
+    with hold(agent, "--count", "2", *spawn(str(agent), "echo")) as held:
+        held.start()
+        held.start()
+        before = time.monotonic_ns()
+        held.say("ping 1 300")
+        pinged = held.event()
+        took_ns = time.monotonic_ns() - before
+        assert (pinged.kind, pinged.slot, pinged.status) == ("pinged", 1, Status.OK)
+        assert len(pinged.round_trips_ns) == 300
+        assert min(pinged.round_trips_ns) > 0
+        assert sum(pinged.round_trips_ns) < took_ns
+        *exits, _ = held.end()
+        assert [event.exit_code for event in exits] == [0, 0]
+        assert [event.output.count("\n") for event in exits] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "reason"),
+    [
+        ("read -r line", Status.TIMEOUT, "no answer in time"),
+        ("exec cat /dev/zero", Status.FAILED, "the workload answered what it was not asked"),
+        ("head -c 1 > /dev/null; printf 'no'; read -r line", Status.FAILED, "what it was not asked"),
+        ("head -c 1 > /dev/null; exit 0", Status.FAILED, "the workload ended before it had answered"),
+        ("exec <&-; sleep 0.2", Status.FAILED, ""),
+    ],
+)
+def test_ping_without_its_answer_fails_that_instance_and_no_other(
+    agent: Path, script: str, status: Status, reason: str
+) -> None:
+    first_line = f"echo x; if [ {{n}} = 0 ]; then {script}; exit; fi; read -r line"
+    with hold(agent, "--count", "2", "--timeout-ms", "1500", *sh(first_line)) as held:
+        held.start()
+        held.start()
+        held.say("ping 0 5")
+        pinged = held.event()
+        assert (pinged.kind, pinged.slot, pinged.status) == ("pinged", 0, status)
+        assert reason in (pinged.reason or "")
+        assert len(pinged.round_trips_ns) == 0
+        assert [event.status for event in held.end()[:-1]] == [status, Status.OK]
+
+
 def test_end_of_its_input_ends_all(agent: Path, tmp_path: Path) -> None:
     cleanup = ("--cleanup", "-", "2", "/bin/touch", f"{tmp_path}/cleaned-{{n}}")
     with hold(agent, "--count", "2", *cleanup, *spawn(str(agent), "hold")) as held:
@@ -187,7 +322,23 @@ def test_signal_ends_all_at_once_and_cleans_up(agent: Path, tmp_path: Path) -> N
         assert {path.name for path in tmp_path.iterdir()} == {"cleaned-0", "cleaned-1"}
 
 
-@pytest.mark.parametrize("command", ["start", "send 1", "send", "send x", "send -1", "dance", "", "x" * 500])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("start", "start 0", "start 1", "start x", "send 1", "send", "send x", "send -1", "send 0 0"),
+        *(
+            "stop",
+            "stop 0",
+            "stop 0 now",
+            "stop 1 kill",
+            "stop 0 kill 9",
+            "ping 0",
+            "ping 0 0",
+            "ping 0 100001",
+        ),
+        *("ping 1 1", "end 0", "dance", "", " ", "x" * 500),
+    ],
+)
 def test_command_that_cannot_be_obeyed_ends_all_in_order_and_says_which(
     agent: Path, tmp_path: Path, command: str
 ) -> None:

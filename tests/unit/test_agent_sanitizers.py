@@ -5,6 +5,7 @@ remark: when it ends without exec, AddressSanitizer does not know the stack it s
 false alarms may follow. None did; the remark alone is let through.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -64,6 +65,7 @@ def sh(script: str) -> tuple[str, ...]:
     [
         ("ready",),
         ("hold",),
+        ("echo",),
         ("touch", "--mib", "2"),
         ("probe",),
         ("spin", "--threads", "3", "--lead-us", "1000", "--window-us", "30000", "--period-us", "7000"),
@@ -120,6 +122,28 @@ def test_held_instances_are_clean_and_leak_nothing(sanitized: Path, tmp_path: Pa
     options = ("start", "--interactive", "--count", "4")
     lines = run(sanitized, tmp_path, *options, *sh(script), given=commands, code=code)
     assert lines[-1] == '{"kind":"end"}'
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_held_instance_that_is_stopped_and_started_again_is_clean(
+    sanitized: Path, tmp_path: Path, how: str
+) -> None:
+    commands = f"start\nstart 2\nping 2 3\nping 0 2\nstop 2 {how}\nstart 2\nstop 0 {how}\nend\n"
+    script = "sleep 60 >&- 2>&- & echo x; exec cat"
+    options = ("start", "--interactive", "--count", "4", "--cleanup", "-", "1", "/bin/true")
+    lines = run(sanitized, tmp_path, *options, *sh(script), given=commands)
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert [kind for kind in kinds if kind != "line"] == [
+        "ready",
+        "ready",
+        "pinged",
+        "pinged",
+        "exit",
+        "ready",
+        "exit",
+        "exit",
+        "end",
+    ]
 
 
 @pytest.mark.parametrize(

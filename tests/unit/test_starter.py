@@ -253,6 +253,26 @@ def test_session_holds_instances_until_its_end_and_end_may_be_asked_twice(agent:
         assert instances.end() == ended
 
 
+def test_stopped_instance_is_told_at_once_and_not_again_at_the_end(agent: Path) -> None:
+    with session(agent, held(agent), timeout_s=TIMEOUT_S) as instances:
+        instances.start()
+        instances.start(5)
+        assert instances.stop(0, "kill").term_signal == signal.SIGKILL
+        assert instances.start(0).slot == 0
+        assert [(event.slot, event.status) for event in instances.end()] == [(0, Status.OK), (5, Status.OK)]
+
+
+def test_ping_is_a_round_trip_each_or_an_error_that_says_why(agent: Path) -> None:
+    echo = Launch(host_argv=(str(agent), "echo"), spawn=(str(agent), "echo"))
+    with session(agent, echo, timeout_s=TIMEOUT_S) as instances:
+        instances.start()
+        assert len(instances.ping(0, 7)) == 7
+    with session(agent, held(agent), timeout_s=TIMEOUT_S) as instances:
+        instances.start()
+        with pytest.raises(StarterError, match=r"slot 0 does not answer: the workload ended before"):
+            instances.ping(0, 7)
+
+
 def test_session_left_by_an_exception_ends_its_instances(agent: Path) -> None:
     before = children()
     pid = 0
