@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from isobench import process, starter
 from isobench.benchmarks import contract
 from isobench.benchmarks.contract import Benchmark, Context
-from isobench.benchmarks.hostmemory import read_bystanders_bytes, read_used_bytes
+from isobench.benchmarks.hostmemory import read_bystanders, read_host
 from isobench.benchmarks.payload import hello
 from isobench.errors import StarterError
 from isobench.isolators.contract import Isolator, Site, agent_bundle
@@ -224,8 +224,8 @@ def _sampling() -> Iterator[None]:
 
     def sample() -> None:
         while not over.wait(_SAMPLER_PAUSE_S):
-            read_used_bytes()
-            read_bystanders_bytes(())
+            read_host(stacks_mapped=None)
+            read_bystanders(())
 
     thread = threading.Thread(target=sample, name="sampler")
     thread.start()

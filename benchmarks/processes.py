@@ -1,7 +1,7 @@
 """The processes of instances, found in /proc (proc_pid_stat(5), proc_pid_cmdline(5), proc_stat(5))."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,25 @@ def read_steal_s() -> float:
     return parse_steal_s((PROC / "stat").read_text(), os.sysconf("SC_CLK_TCK"))
 
 
+def read_all(proc: Path = PROC) -> tuple[Process, ...]:
+    """The processes of the host, by id, without those that end meanwhile or that /proc hides."""
+    return tuple(sorted(_read_all(proc), key=lambda process: process.pid))
+
+
 def read_descendants(ancestor: int, proc: Path = PROC) -> tuple[Process, ...]:
     """Children, grandchildren … of a process, by id, without those that end meanwhile or that /proc hides."""
-    return _below(ancestor, sorted(_read_all(proc), key=lambda process: process.pid))
+    return below(ancestor, read_all(proc))
+
+
+def read_programs(names: Collection[str], proc: Path = PROC) -> tuple[int, ...]:
+    """Processes that execute a program with one of these file names; without names nobody is asked."""
+    found: list[int] = []
+    for entry in proc.iterdir() if names else ():
+        if entry.name.isdecimal():
+            with suppress(OSError):  # it has ended, is a kernel thread, or is hidden from us
+                if (entry / "exe").readlink().name.removesuffix(" (deleted)") in names:
+                    found.append(int(entry.name))
+    return tuple(sorted(found))
 
 
 def workload_argv(launch: Launch, slot: int) -> tuple[str, ...]:
@@ -61,7 +77,7 @@ def split_by_argv(
     roots = [process for process in processes if process.argv in wanted]
     inside = {process.pid for process in roots}
     for root in roots:
-        inside.update(process.pid for process in _below(root.pid, processes))
+        inside.update(process.pid for process in below(root.pid, processes))
     return (
         tuple(process for process in processes if process.pid in inside),
         tuple(process for process in processes if process.pid not in inside),
@@ -77,7 +93,8 @@ def _read_all(proc: Path) -> Iterator[Process]:
             yield Process(int(entry.name), parent, parse_cmdline((entry / "cmdline").read_bytes()))
 
 
-def _below(ancestor: int, processes: Iterable[Process]) -> tuple[Process, ...]:
+def below(ancestor: int, processes: Iterable[Process]) -> tuple[Process, ...]:
+    """Children, grandchildren … of a process among those, by id."""
     children: dict[int, list[Process]] = {}
     for process in processes:
         children.setdefault(process.parent, []).append(process)

@@ -112,3 +112,10 @@ class Isolator(ABC, Generic[OptionsT]):
     def tools(self) -> tuple[str, ...]:
         """Names or paths of the host programs it runs, for the fingerprint. Default: none."""
         return ()
+
+    def daemons(self) -> tuple[str, ...]:
+        """File names of programs that serve all its instances and outlive them; their growth is told apart.
+
+        Default: none.
+        """
+        return ()

@@ -45,6 +45,9 @@ class Lxc(Isolator[LxcOptions]):
     def tools(self) -> tuple[str, ...]:
         return (self.options.binary,)
 
+    def daemons(self) -> tuple[str, ...]:
+        return ("lxc-monitord",)
+
     @contextmanager
     def prepare(
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1

@@ -1,6 +1,7 @@
 """The benchmarks on really started instances. Upper bounds only where other load could push a figure down."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from isobench.benchmarks.contract import Benchmark, Context, Params
-from isobench.benchmarks.hostmemory import read_bystanders_bytes, read_used_bytes
+from isobench.benchmarks.hostmemory import read_bystanders, read_host
+from isobench.benchmarks.ledger import LINES, Ledger
 from isobench.benchmarks.memory import Memory, MemoryParams
 from isobench.benchmarks.processes import read_descendants
 from isobench.benchmarks.startup import Startup, StartupParams
@@ -20,7 +22,7 @@ from isobench.isolators.cgroups import Cgroups
 from isobench.isolators.contract import Isolator, Options, Site
 from isobench.isolators.registry import REGISTRY
 from isobench.isolators.site import open_site
-from isobench.model import NO_LIMITS, Bundle, Launch, Limits, Reading, Status
+from isobench.model import NO_LIMITS, Bundle, Event, Launch, Limits, Reading, Status
 
 pytestmark = [
     pytest.mark.integration,
@@ -70,18 +72,54 @@ def test_startup_of_every_process_isolator_proves_its_payload_and_orders_its_pha
         assert {"first_instruction", "ready", "exit"} <= one.phases.keys()
 
 
+def assert_account_closes(reading: Reading) -> None:
+    lines = [value for name in LINES if (value := reading.detail[name]) is not None]
+    assert all(isinstance(value, int) for value in lines)
+    assert sum(map(int, lines)) == reading.value
+    assert (
+        int(reading.detail["host_change"] or 0) - int(reading.detail["bystanders_change"] or 0)
+        == reading.value
+    )
+
+
 @pytest.mark.parametrize("kind", PROCESSES)
 def test_memory_of_every_process_isolator_finds_the_workloads_and_closes_its_account(
     kind: str, site: Site
 ) -> None:
     found = measured(Memory(), isolator(kind, site), site, MemoryParams(instances=(1, 3)))
-    assert [(one.status, one.reason) for one in found] == [(Status.OK, None)] * 2
-    one, three = (reading.detail for reading in found)
+    assert [(one.metric, one.status, one.reason) for one in found] == [
+        *[("footprint", Status.OK, None)] * 2,
+        ("peak", Status.OK, None),
+    ]
+    one, three = (reading.detail for reading in found[:2])
     assert 0 < int(one["workload_pss"] or 0) < int(three["workload_pss"] or 0) < MIB
     assert (int(three["helpers_pss"] or 0) > 0) is (kind == "lxc")
-    for reading in found:
-        parts = ("workload_pss", "helpers_pss", "rest")
-        assert sum(int(reading.detail[part] or 0) for part in parts) == reading.value
+    for reading in found[:2]:
+        assert_account_closes(reading)
+
+
+def test_peak_of_a_workload_in_runc_is_not_that_of_the_runtime(site: Site) -> None:
+    *_, peak = measured(Memory(), isolator("runc", site), site, MemoryParams(instances=(1,)))
+    assert 0 < float(peak.value or 0) < MIB
+    runtime = int(peak.detail["charged_to_runtime"] or 0)
+    assert runtime > MIB
+    assert (int(peak.detail["charged"] or 0), peak.detail["charged_is"]) == (runtime, "at most")
+
+
+def test_instance_killed_while_it_is_held_is_a_failed_reading_and_nothing_is_left(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(ledger: Ledger, event: Event) -> None:
+        assert event.pid is not None
+        os.kill(event.pid, signal.SIGKILL)
+        add_unharmed(ledger, event)
+
+    add_unharmed = Ledger.add
+    monkeypatch.setattr(Ledger, "add", add)
+    found = measured(Memory(), isolator("bare", site), site, MemoryParams(instances=(1, 2)))
+    assert found[0].status is Status.FAILED
+    assert "instance 1: it has ended while it was held" in str(found[0].reason)
+    assert all(reading.value is None for reading in found)
 
 
 @pytest.mark.parametrize("kind", LIMITED)
@@ -103,9 +141,12 @@ def test_throttling_reads_back_the_native_limit_and_no_more_than_it_is_used(
 
 def test_virtual_machine_is_measured_in_memory_and_under_a_limit_set_after_its_boot(site: Site) -> None:
     qemu = isolator("qemu", site)
-    (memory,) = measured(Memory(), qemu, site, MemoryParams(instances_vm=(1,)))
+    memory, peak = measured(Memory(), qemu, site, MemoryParams(instances_vm=(1,)))
     assert (memory.status, memory.detail["workload_pss"]) == (Status.OK, None)
-    assert int(memory.detail["helpers_pss"] or 0) > 32 * MIB
+    assert 16 * MIB < int(memory.detail["guest_ram_pss"] or 0) <= 128 * MIB
+    assert int(memory.detail["helpers_pss"] or 0) > MIB
+    assert_account_closes(memory)
+    assert int(memory.detail["guest_ram_pss"] or 0) < float(peak.value or 0)
     (limited,) = measured(Throttling(), qemu, site, ThrottlingParams(cpus=(0.5,)))
     assert (limited.status, limited.reason, limited.detail["applied"]) == (Status.OK, None, "after boot")
     assert 0 < float(limited.detail["achieved_host_cpus"] or 0) < 0.525
@@ -140,10 +181,14 @@ def helper(code: str) -> Iterator[int]:
         process.communicate("\n")
 
 
+def net_bytes(apart: list[int]) -> int:
+    return read_host(stacks_mapped=None).used - read_bystanders(apart).own
+
+
 def test_used_memory_grows_by_what_an_instance_allocates() -> None:
-    before = read_used_bytes() - read_bystanders_bytes([])
+    before = net_bytes([])
     with helper(f"held = bytearray({256 * MIB}); held[::4096] = held[::4096]") as pid:
-        grown = read_used_bytes() - read_bystanders_bytes([pid]) - before
+        grown = net_bytes([pid]) - before
     assert 240 * MIB < grown < 290 * MIB
 
 
@@ -153,8 +198,8 @@ def test_used_memory_does_not_grow_by_what_is_cached_of_a_file(tmp_path: Path) -
     os.sync()
     with large.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        before = read_used_bytes() - read_bystanders_bytes([])
+        before = net_bytes([])
         while file.read(MIB):
             pass
-        grown = read_used_bytes() - read_bystanders_bytes([]) - before
+        grown = net_bytes([]) - before
     assert abs(grown) < 30 * MIB

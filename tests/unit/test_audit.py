@@ -95,7 +95,7 @@ def test_starter_is_compared_round_by_round(site: Site) -> None:
 def test_sampler_reads_while_starts_go_on_and_only_then(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
     monkeypatch.setattr(audit, "_SAMPLER_PAUSE_S", 0.001)
-    monkeypatch.setattr(audit, "read_used_bytes", lambda: reads.append(1))
+    monkeypatch.setattr(audit, "read_host", lambda **_: reads.append(1))
     (reading,) = measured(site, "sampler", rounds=1, starts=3)
     assert reading.unit == "ratio"
     during = len(reads)

@@ -11,6 +11,7 @@ from isobench.benchmarks.processes import (
     parse_parent,
     parse_steal_s,
     read_descendants,
+    read_programs,
     split_by_argv,
     workload_argv,
 )
@@ -81,6 +82,19 @@ def test_process_that_proc_hides_is_left_out(tmp_path: Path, hide: Callable[[Pat
     make_process(tmp_path, 21, 10)
     hide(tmp_path / "20")
     assert [process.pid for process in read_descendants(10, tmp_path)] == [21]
+
+
+def test_programs_are_found_by_the_file_they_execute(tmp_path: Path) -> None:
+    for pid, program in (
+        (7, "/usr/libexec/lxc/lxc-monitord"),
+        (8, "/bin/sh"),
+        (9, "/x/lxc-monitord (deleted)"),
+    ):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "exe").symlink_to(program)
+    (tmp_path / "10").mkdir()  # a kernel thread
+    assert read_programs(["lxc-monitord"], tmp_path) == (7, 9)
+    assert read_programs([], tmp_path) == ()
 
 
 def test_split_counts_children_of_a_workload_as_workload_and_its_monitor_not() -> None:
