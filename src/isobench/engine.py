@@ -26,6 +26,7 @@ from isobench.matrix import Matrix, parse_matrix
 from isobench.measuring import Measuring
 from isobench.outcome import Observer, Outcome
 from isobench.provenance import check_same, new_record
+from isobench.resting import Rests
 from isobench.schedule import Turn, schedule
 
 __all__ = ["Observer", "Outcome", "resume", "run"]
@@ -63,7 +64,8 @@ def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab, *, tune:
             record = new_record(matrix, members, lab, site, run_id=run_id, seed=seed)
             record = replace(record, tuned=None if tuned is None else tuned.settings)
         with Journal.create(folder, record) as journal:
-            measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
+            rests = Rests(lab.rest(site))
+            measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests)
             jobs = roster.jobs(matrix, members, site)
             return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch, tuned=tuned).go()
 
@@ -94,7 +96,8 @@ def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
                 members = roster.reassemble(matrix, stored.record.isolators, site, lab.check)
             journal, stored = Journal.reopen(out)
             with journal:
-                measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts)
+                rests = Rests(lab.rest(site), stored.record.rests)
+                measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests)
                 jobs = roster.jobs(matrix, members, site)
                 return _Run(stored, jobs, measuring, observer, stopwatch, tuned=tuned).go()
 
@@ -192,6 +195,7 @@ class _Run:
             wall_s=self._stopwatch.read_s(),
             timed_s=self._stored.record.timed_s + self._measuring.timed_s,
             tuned=None if self._tuned is None else self._tuned.now(),
+            rests=self._measuring.rests.record,
         )
         self._measuring.journal.write_record(record)
         return record

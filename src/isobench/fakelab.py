@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from isobench.isolators.cgroup.tree import CgroupTree
 from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.drain import Drained
 from isobench.lab import Lab
 from isobench.model import Readiness
 
@@ -35,6 +36,7 @@ def fake_lab(state: Path, **host: object) -> Lab:
         open_site=open_site,
         check=check,
         strays=lambda _site: (),
+        rest=lambda _site: lambda _limit_s: Drained(0.0, 0.0, 0.0),
         host=lambda _site: {"hostname": "fake", "kernel": "6.1", "cpu": {"model": "none"}, **host},
         tool=lambda name: {"path": f"/usr/bin/{name}", "version": "1.0", "sha256": "0" * 64},
         lock=state / "lock",

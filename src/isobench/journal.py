@@ -83,6 +83,24 @@ class TunedSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class RestRecord:
+    """What a run waited for before its turns: the kernel's clean-up after the turn before."""
+
+    limit_s: float
+    """A wait ended after so long whatever was still going on."""
+    waits: int = 0
+    seconds: float = 0.0
+    """Of all waits together."""
+    longest_s: float = 0.0
+    unfinished: int = 0
+    """Waits that came to the limit: the turn after each may have paid for what went on."""
+    left: tuple[str, ...] = ()
+    """What went on then, the first few kinds of it."""
+    lingering: int = 0
+    """Removed cgroups that stayed all the same, held by what they are charged with."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """run.json: everything about a run that is not a sample. Times are UTC, ISO 8601."""
 
@@ -105,6 +123,8 @@ class RunRecord:
     isobench_version: str
     tuned: tuple[TunedSetting, ...] | None = None
     """What ``--tune`` set for the run, without what was as wanted already; None: it was not asked to."""
+    rests: RestRecord | None = None
+    """The waits before its turns; None: of an isobench that did not wait."""
     v: int = SCHEMA_VERSION
 
 

@@ -10,6 +10,7 @@ from isobench import tuning
 from isobench.host import file_system, fingerprint, tool_record
 from isobench.isolators import readiness, residue
 from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.drain import Drain, Drained
 from isobench.isolators.site import open_site
 from isobench.model import Readiness
 from isobench.procfs import MOUNTINFO, parse_mountinfo, read_names
@@ -25,6 +26,8 @@ class Lab:
     """Whether an isolator really starts something here."""
     strays: Callable[[Site], Sequence[object]]
     """What a cell has left behind, one object each; their ``str`` says what it is."""
+    rest: Callable[[Site], Callable[[float], Drained]]
+    """A wait of so many seconds at most until the kernel has cleaned up after what ran before."""
     host: Callable[[Site], Mapping[str, Any]]
     """The fingerprint of the host."""
     tool: Callable[[str], Mapping[str, Any]]
@@ -41,6 +44,7 @@ def this_host() -> Lab:
         open_site=open_site,
         check=readiness.check,
         strays=residue.strays,
+        rest=lambda site: Drain(site.cgroups).wait,
         host=_fingerprint,
         tool=tool_record,
         lock=lock_path(),

@@ -10,6 +10,7 @@ from isobench.interrupts import Interrupts
 from isobench.isolators.contract import Site
 from isobench.journal_writer import Journal
 from isobench.model import Reading, Sample
+from isobench.resting import Rests
 from isobench.roster import Job
 from isobench.schedule import Turn
 
@@ -26,12 +27,16 @@ class Measuring:
         timeout_s: float,
         strays: Callable[[Site], Sequence[object]],
         interrupts: Interrupts,
+        *,
+        rests: Rests,
     ) -> None:
         self.samples: list[Sample] = []
         """Everything written to the journal, of broken-off turns too."""
         self.timed_s = 0.0
         """Seconds inside timed sections."""
         self.journal = journal
+        self.rests = rests
+        """The waits before the turns."""
         self._site = site
         self._timeout_s = timeout_s
         self._strays = strays
@@ -51,6 +56,8 @@ class Measuring:
         the isolator has prepared is gone in either case: the benchmark is closed before this returns.
         """
         before = len(self.samples)
+        with self._interrupts.allowed():
+            self.rests.take()
         with closing(self._attempts(turn, job)) as lines:
             for line in lines:
                 self.note(line)

@@ -31,6 +31,7 @@ from isobench.errors import (
 from isobench.fakelab import fake_lab
 from isobench.host import tool_record
 from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.drain import Drained
 from isobench.journal import TunedSetting, load, read_run
 from isobench.lab import Lab
 from isobench.lock import host_lock
@@ -96,6 +97,24 @@ def test_every_cell_is_measured_in_every_block(lab: Lab, out: Path) -> None:
     assert outcome.record == record
     assert record.status == "finished"
     assert record.finished is not None
+
+
+def test_run_waits_for_the_host_before_each_turn_and_records_what_it_waited_for(lab: Lab, out: Path) -> None:
+    told = Recorder()
+    waits: list[int] = []
+
+    def wait(limit_s: float) -> Drained:
+        waits.append(len(told.told))
+        left = ("network namespaces being destroyed",) if len(waits) == 3 else ()
+        return Drained(0.0, 0.0, limit_s if left else 0.25, left)
+
+    run(matrix(blocks=2), out, told, replace(lab, rest=lambda _site: wait))
+
+    assert waits == [1, 3, 5, 7]  # after the line that a cell begins, before the one that it is over
+    rests = read_run(out)[0].rests
+    assert rests is not None
+    assert (rests.waits, rests.unfinished, rests.seconds) == (4, 1, 3 * 0.25 + rests.limit_s)
+    assert rests.left == ("network namespaces being destroyed",)
 
 
 def test_record_says_how_the_run_was_made(lab: Lab, out: Path) -> None:
