@@ -9,7 +9,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from isobench.reports import chart_memory, chart_startup, chart_throttling, svg
+from isobench.reports import chart_memory, chart_spread, chart_startup, chart_throttling, svg
 from isobench.reports.section import Section
 from isobench.reports.summary import Summary
 
@@ -30,10 +30,16 @@ class Chart:
 
 
 def charts(summary: Summary) -> Mapping[str, Chart]:
-    """Every figure this run has values for, by name: startup, phases, memory, throttling."""
+    """Every figure this run has values for, by name: startup, shares, blocks, phases, memory, …"""
     drawn: dict[str, Chart] = {}
     if summary.startups:
         drawn["startup"] = _chart("startup", "Time to ready, logarithmic", chart_startup.strips, summary)
+        drawn["shares"] = _chart(
+            "shares", "Share of starts ready by a time, logarithmic", chart_spread.shares, summary
+        )
+        drawn["blocks"] = _chart(
+            "blocks", "Time to ready by block, against the isolator's median", chart_spread.blocks, summary
+        )
     if chart_startup.tells_phases(summary):
         drawn["phases"] = _chart("phases", "Phases of a start, logarithmic", chart_startup.phases, summary)
     if summary.memories:

@@ -346,16 +346,20 @@ def _far_out(values: Sequence[float], level: float) -> list[bool]:
     """Which values undisturbed ones, normal or lognormal, would exceed with a chance of ``level`` each.
 
     Distances from the median in robust standard deviations, of the values and of their logarithms: the lesser
-    counts. Against Student's quantile, as the spread is itself an estimate.
+    counts, and the wider of both sides' spread and its own, as starts have a longer upper tail. Against
+    Student's quantile, as the spread is itself an estimate.
     """
     if len(values) < MIN_FOR_OUTLIERS:
         return [False] * len(values)
     limit = float(special.stdtrit(_MAD_FREEDOM * (len(values) - 1), 1 - level / 2))
     distances = np.full(len(values), np.inf)
     for column in (np.asarray(values), np.log(values)):
-        away = np.abs(column - np.median(column))
-        spread = float(np.median(away)) / _MAD
-        distances = np.minimum(distances, away / spread if spread > 0 else 0)
+        from_middle = column - np.median(column)
+        away = np.abs(from_middle)
+        for side in (from_middle >= 0, from_middle < 0):
+            if side.any():
+                spread = max(float(np.median(away)), float(np.median(away[side]))) / _MAD
+                distances[side] = np.minimum(distances[side], away[side] / spread if spread > 0 else 0)
     return [bool(far) for far in distances > limit]
 
 

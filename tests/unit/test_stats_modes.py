@@ -120,7 +120,7 @@ def test_lognormal_and_exponential_values_have_one_mode() -> None:
 
 
 def test_ticks_of_a_clock_are_no_modes() -> None:
-    values = np.round(np.exp(np.random.default_rng(1).normal(0, 0.1, 200)), 2)
+    values = np.asarray(np.round(np.exp(np.random.default_rng(1).normal(0, 0.1, 200)), 2), np.float64)
 
     assert modes_of(values, grid(10, 20)).p_value > 0.5
 

@@ -1,0 +1,162 @@
+"""How starts spread: the share that was ready by a time, and starts block by block."""
+
+from collections.abc import Sequence
+from math import ceil, exp, log
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+from isobench.reports import svg, units
+from isobench.reports.chart_kit import SMALL, Canvas, Look, is_narrow, jitter, log_seconds
+from isobench.reports.stats import ecdf
+from isobench.reports.stats_blocks import block_medians
+from isobench.reports.summary import Isolator, Summary
+
+_DASHES = ("solid", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
+_MARKERS = ("", "o", "^", "s", "x", "D")
+"""Four dashes without a marker, then the same four with one, and so on: told apart without their colours."""
+_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+
+_PANEL_PX = 116
+_PANELS, _PANELS_NARROW = 4, 2
+_IN_SIGHT = 0.02
+"""Part of all starts that may lie beyond the axis; they are drawn at its edge as triangles."""
+_LEAST_RANGE = 1.1
+_TICKS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
+_BLOCK_JITTER = 0.28
+
+
+def shares(summary: Summary, width_px: int) -> Figure:
+    """The empirical distribution of the time to ready, a stepped line an isolator."""
+    shown = [isolator for isolator in summary.isolators if isolator.startup]
+    columns = 2 if is_narrow(width_px) else 4
+    top = 14 + 20 * ceil(len(shown) / columns)
+    canvas = Canvas(width_px, top + 290)
+    figure = canvas.figure()
+    axes = canvas.axes(figure, left=50, right=20, top=top, bottom=50)
+    for place, isolator in enumerate(shown):
+        _stairs(axes, canvas, place, isolator)
+    log_seconds(axes, [value for found in summary.startups for value in found.seconds], narrow=canvas.narrow)
+    axes.set_yticks(_SHARES, [f"{100 * share:.0f} %" for share in _SHARES])
+    axes.set_ylim(-0.02, 1.03)
+    axes.grid(visible=True, axis="y")
+    axes.set_xlabel("time to ready; height: share of starts ready by then", fontsize=SMALL, wrap=True)
+    figure.legend(loc="upper left", ncols=columns, fontsize=SMALL, handlelength=3.2, borderaxespad=0.2)
+    return figure
+
+
+def blocks(summary: Summary, width_px: int) -> Figure:
+    """Every start by its block, against its isolator's own median, a panel an isolator."""
+    shown = [isolator for isolator in summary.isolators if isolator.startup]
+    columns = min(len(shown), _PANELS_NARROW if is_narrow(width_px) else _PANELS)
+    rows = ceil(len(shown) / columns)
+    canvas = Canvas(width_px, 46 + rows * (_PANEL_PX + 40))
+    figure = canvas.figure()
+    left, gap = 46, 10
+    panel_px = (width_px - left - 12 - gap * (columns - 1)) / columns
+    reach = _reach(shown)
+    for place, isolator in enumerate(shown):
+        row, column = divmod(place, columns)
+        x, y = left + column * (panel_px + gap), 24 + row * (_PANEL_PX + 40)
+        axes = canvas.axes(
+            figure, left=x, right=width_px - x - panel_px, top=y, bottom=canvas.height_px - y - _PANEL_PX
+        )
+        _panel(axes, canvas, isolator, reach)
+        axes.tick_params(labelleft=column == 0)
+    figure.text(0.5, 14 / canvas.height_px, "block", ha="center", color=svg.MUTED, fontsize=SMALL)
+    return figure
+
+
+def _stairs(axes: Axes, canvas: Canvas, place: int, isolator: Isolator) -> None:
+    if isolator.startup is None:
+        return
+    steps = ecdf(isolator.startup.seconds)
+    marker = _MARKERS[place // len(_DASHES) % len(_MARKERS)]
+    look: Look = {
+        "color": svg.MUTED if isolator.bare else svg.SERIES[place % len(svg.SERIES)],
+        "linestyle": _DASHES[place % len(_DASHES)],
+        "linewidth": 2,
+        "marker": marker,
+        "markersize": 6,
+        "markevery": max(1, len(steps) // 4),
+    }
+    times = [steps[0][0], *(time for time, _ in steps)]
+    axes.plot(
+        times,
+        [0.0, *(share for _, share in steps)],
+        drawstyle="steps-post",
+        label=canvas.short(isolator),
+        **look,
+    )
+
+
+def _panel(axes: Axes, canvas: Canvas, isolator: Isolator, reach: float) -> None:
+    startup = isolator.startup
+    if startup is None:
+        return
+    middle = startup.ready.median.value
+    ratios = [value / middle for value in startup.seconds]
+    places = [
+        block + offset
+        for block, offset in zip(startup.blocks, jitter(len(ratios), _BLOCK_JITTER), strict=True)
+    ]
+    for marker, inside in (("o", _within), ("^", _above), ("v", _below)):
+        points = [(x, y) for x, y in zip(places, ratios, strict=True) if inside(y, reach)]
+        if points:
+            axes.scatter(
+                [x for x, _ in points],
+                [min(max(y, 1 / reach), reach) for _, y in points],
+                s=12 if marker == "o" else 28,
+                marker=marker,
+                color=svg.SERIES[0] if marker == "o" else svg.SERIES[1],
+                alpha=0.55 if marker == "o" else 1,
+                linewidths=0,
+                clip_on=False,
+            )
+    names, medians = block_medians(ratios, startup.blocks)
+    axes.plot(names, medians, color=svg.INK, linewidth=1.5, marker="_", markersize=8)
+    axes.set_yscale("log")
+    axes.set_ylim(1 / reach, reach)
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.set_yticks(_ticks(reach))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.times(value)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="y", labelsize=SMALL)
+    axes.grid(visible=True, axis="y")
+    axes.grid(visible=False, axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    axes.tick_params(axis="x", labelsize=SMALL)
+    axes.set_xlim(min(names) - 0.6, max(names) + 0.6)
+    axes.set_title(canvas.short(isolator), loc="left", fontsize=SMALL, color=svg.INK, pad=4)
+
+
+def _reach(shown: Sequence[Isolator]) -> float:
+    """The greatest ratio to an isolator's median that the axis shows, up or down."""
+    away = sorted(
+        abs(log(value / found.startup.ready.median.value))
+        for found in shown
+        if found.startup
+        for value in found.startup.seconds
+    )
+    from_here = away[int((1 - _IN_SIGHT) * (len(away) - 1))]
+    return max(_LEAST_RANGE, exp(1.15 * from_here))
+
+
+def _ticks(reach: float) -> list[float]:
+    """One and two ratios, above and below it, with room between them."""
+    step = max((tick for tick in _TICKS if tick <= reach), default=_TICKS[0])
+    return [1 / step, 1.0, step]
+
+
+def _within(ratio: float, reach: float) -> bool:
+    return 1 / reach <= ratio <= reach
+
+
+def _above(ratio: float, reach: float) -> bool:
+    return ratio > reach
+
+
+def _below(ratio: float, reach: float) -> bool:
+    return ratio < 1 / reach
