@@ -1,7 +1,7 @@
-"""Removing a directory tree without reaching through a mount into somebody else's files."""
+"""Directory trees put in place as a whole, and removed without reaching through a mount."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,21 @@ def remove_directory(directory: Path) -> None:
         )
     if place.exists():
         shutil.rmtree(place)
+
+
+def put_directory(draft: Path, place: Path, is_complete: Callable[[], bool]) -> None:
+    """Give a finished draft its name, whole or not at all.
+
+    rename(2) fails onto a tree that another build has put there meanwhile; that one stays if it is complete
+    and is removed if it is not.
+    """
+    try:
+        draft.rename(place)
+    except OSError:
+        if is_complete():
+            return
+        remove_directory(place)
+        draft.rename(place)
 
 
 @contextmanager

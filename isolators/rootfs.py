@@ -14,7 +14,7 @@ from pathlib import Path
 
 import isobench
 from isobench.errors import AgentMissingError
-from isobench.isolators.directory import remove_directory
+from isobench.isolators.directory import put_directory
 
 AGENT_NAME = "isoagent"
 """File name of the agent at the top of the tree; the contract's AGENT_INSIDE is the same file seen inside."""
@@ -48,7 +48,7 @@ def build(agent: Path, cache: Path) -> Path:
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
     try:
         _fill(draft, agent)
-        _put(draft, place, digest)
+        put_directory(draft, place, lambda: _is_complete(place, digest))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return place
@@ -81,14 +81,3 @@ def _fill(draft: Path, agent: Path) -> None:
     with suppress(PermissionError):
         os.mknod(draft / "dev" / "null", stat.S_IFCHR | 0o666, _NULL)
         (draft / "dev" / "null").chmod(0o666)
-
-
-def _put(draft: Path, place: Path, digest: str) -> None:
-    """Give the draft its name. rename(2) onto a tree another build has put there meanwhile fails."""
-    try:
-        draft.rename(place)
-    except OSError:
-        if _is_complete(place, digest):
-            return
-        remove_directory(place)
-        draft.rename(place)

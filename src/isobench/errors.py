@@ -5,6 +5,7 @@
     IsobenchError
     ├── UsageError          2  the call, the matrix or a file it names is wrong
     │   ├── MatrixError        a key of matrix.toml: file, table, key, found, allowed
+    │   ├── ImageError         a root file system that cannot be imported: archive, entry, why
     │   ├── ResultsError       a result folder that is missing, foreign, newer or damaged
     │   └── OutputError        a place we were told to write to and cannot
     ├── HostUnfitError      3  this host cannot do what was asked
@@ -41,6 +42,10 @@ class UsageError(IsobenchError):
 
 class MatrixError(UsageError):
     """The matrix file is wrong; the message has one line a mistake."""
+
+
+class ImageError(UsageError):
+    """A user's root file system cannot be imported; the message names the archive, the entry and why."""
 
 
 class ResultsError(UsageError):

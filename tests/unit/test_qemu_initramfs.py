@@ -1,4 +1,5 @@
 import os
+import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from isobench.errors import UsageError
 from isobench.isolators import initramfs
-from isobench.isolators.initramfs import DEVICES, Node, archive, image, nodes
+from isobench.isolators.initramfs import DEVICES, Node, archive, file_node, image, nodes
 
 HEADER_BYTES = 110
 FIELD_BYTES = 8
@@ -98,9 +99,80 @@ def test_tree_without_dev_gets_one_before_its_devices(tmp_path: Path) -> None:
 
 def test_image_of_the_same_tree_is_the_same_file(root: Path, tmp_path: Path) -> None:
     first = image(root, tmp_path / "cache")
-    os.utime(root / "isoagent", (1, 1))
     assert image(root, tmp_path / "cache") == first
     assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
+def test_times_of_files_are_those_of_the_tree(root: Path) -> None:
+    os.utime(root / "isoagent", (1_700_000_000, 1_700_000_000))
+    found = {entry.name: entry for entry in unpack(b"".join(archive(nodes(root))))}
+    assert found["isoagent"].fields["mtime"] == 1_700_000_000
+
+
+def test_image_of_a_tree_of_the_cache_is_made_once(root: Path, tmp_path: Path) -> None:
+    cached = tmp_path / "cache" / "images" / "0123"
+    cached.parent.mkdir(parents=True)
+    root.rename(cached)
+    first = image(cached, tmp_path / "cache")
+    made = first.stat()
+    assert image(cached, tmp_path / "cache") == first
+    assert first.stat().st_ino == made.st_ino
+    assert {entry.name for entry in unpack(first.read_bytes())} >= {"isoagent", "etc/deep/conf"}
+
+
+def test_image_of_a_tree_of_the_cache_with_another_addition_is_another_file(
+    root: Path, tmp_path: Path
+) -> None:
+    cached = tmp_path / "cache" / "images" / "0123"
+    cached.parent.mkdir(parents=True)
+    root.rename(cached)
+    agent = tmp_path / "agent"
+    images = []
+    for content in (b"one", b"two"):
+        agent.write_bytes(content)
+        images.append(image(cached, tmp_path / "cache", (file_node("isoagent", agent),)))
+    contents = [
+        {entry.name: entry.content for entry in unpack(made.read_bytes())}["isoagent"] for made in images
+    ]
+    assert contents == [b"one", b"two"]
+
+
+def test_hard_links_share_one_inode_and_one_content(root: Path) -> None:
+    (root / "etc/other").hardlink_to(root / "isoagent")
+    found = {entry.name: entry for entry in unpack(b"".join(archive(nodes(root))))}
+    first, second = found["etc/other"], found["isoagent"]
+    assert first.fields["ino"] == second.fields["ino"]
+    assert first.fields["nlink"] == second.fields["nlink"] == 2
+    assert (first.content, second.content) == (b"\x7fELF!", b"")
+    assert found["etc/deep/conf"].fields["nlink"] == 1
+
+
+def test_hard_link_to_something_outside_of_the_tree_keeps_its_content(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").hardlink_to(root / "isoagent")
+    found = {entry.name: entry for entry in unpack(b"".join(archive(nodes(root))))}
+    assert found["isoagent"].fields["nlink"] == 1
+    assert found["isoagent"].content == b"\x7fELF!"
+
+
+def test_names_that_are_no_utf8_fifos_sockets_and_special_bits_are_kept(root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
+    (root / "isoagent").chmod(0o4755)
+    (root / os.fsdecode(b"caf\xe9")).touch()
+    found = {entry.name: entry for entry in unpack(b"".join(archive(nodes(root))))}
+    assert stat.S_ISFIFO(found["pipe"].fields["mode"])
+    assert stat.S_ISSOCK(found["socket"].fields["mode"])
+    assert found["isoagent"].fields["mode"] == stat.S_IFREG | 0o4755
+    assert os.fsdecode(b"caf\xe9") in found
+
+
+def test_links_in_a_circle_end(root: Path) -> None:
+    (root / "etc/up").symlink_to("..")
+    (root / "etc/self").symlink_to("self")
+    names = [entry.name for entry in unpack(b"".join(archive(nodes(root))))]
+    assert {"etc/up", "etc/self"} <= set(names)
+    assert not [name for name in names if name.startswith(("etc/up/", "etc/self/"))]
 
 
 def test_image_of_a_changed_tree_is_another_file(root: Path, tmp_path: Path) -> None:
