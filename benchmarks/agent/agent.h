@@ -20,6 +20,7 @@ int verb_spin(int argc, char **argv);
 int verb_touch(int argc, char **argv);
 int verb_probe(int argc, char **argv);
 int verb_primitives(int argc, char **argv);
+int verb_pattern(int argc, char **argv);
 int verb_init(int argc, char **argv);
 int verb_timer(int argc, char **argv);
 int verb_plain(int argc, char **argv);

@@ -44,6 +44,7 @@ void report(struct instance *i, const char *event)
     json_integer("invoke_ns", i->invoke_ns);
     if (i->stop_ns)
         json_integer("stop_ns", i->stop_ns);
+    json_integer("ready_count", i->ready_count);
     json_open("phases_ns");
     for (int p = 0; p < PHASES; p++)
         if (i->stamp_ns[p])

@@ -59,6 +59,7 @@ static void spawn_instance(struct instance *i, const char *const *enter, int ent
 {
     struct spawn spawn = {
         .argv = i->launch.spawn,
+        .environment = i->launch.environment,
         .stdin_fd = fds[0],
         .stdout_fd = fds[1],
         .stderr_fd = fds[2],
@@ -85,18 +86,40 @@ static void spawn_instance(struct instance *i, const char *const *enter, int ent
         fail(i, FAILED, "start '%s': %s: %s", i->launch.spawn[0], spawn.failed_at, strerror(spawn.error));
     else
         stamp(i, SPAWNED, at);
+    ready_aim(i, pid);
+}
+
+/* The process id a step has written for us; 0: none yet. */
+static pid_t adopted_pid(const struct instance *i)
+{
+    char text[32] = {0};
+    int fd = open(i->launch.adopt, O_RDONLY | O_CLOEXEC);
+    pid_t pid = fd == -1 || read(fd, text, sizeof text - 1) <= 0 ? 0 : (pid_t)atoi(text);
+    if (fd != -1)
+        close(fd);
+    return pid;
 }
 
 static void adopt_instance(struct instance *i)
 {
-    char text[32] = {0};
-    int fd = open(i->launch.adopt, O_RDONLY | O_CLOEXEC);
-    if (fd == -1 || read(fd, text, sizeof text - 1) <= 0 || (i->pid = (pid_t)atoi(text)) <= 0)
+    if ((i->pid = adopted_pid(i)) <= 0)
         fail(i, FAILED, "no process id in %s", i->launch.adopt);
     else if ((i->pidfd = (int)syscall(SYS_pidfd_open, i->pid, 0)) == -1)
         fail(i, FAILED, "process %d of %s is gone: %s", (int)i->pid, i->launch.adopt, strerror(errno));
-    if (fd != -1)
-        close(fd);
+}
+
+/* The steps; the prober is told of the process as soon as there is one, which a later step makes the workload. */
+static void run_steps(struct instance *i, int child_fds[4], int64_t deadline_ns)
+{
+    struct launch *l = &i->launch;
+    /* An adopted workload has its standard streams from the step that makes it. */
+    int step_in = l->adopt ? child_fds[0] : null_fd;
+    pid_t pid;
+    for (int s = 0; i->status == OK && s < l->step_count; s++) {
+        run_command(i, &l->steps[s], "step", step_in, child_fds[1], child_fds[2], deadline_ns, 1);
+        if (i->prober_go_fd != -1 && l->adopt && (pid = adopted_pid(i)) > 0)
+            ready_aim(i, pid);
+    }
 }
 
 struct instance *new_instance(int64_t slot)
@@ -106,7 +129,7 @@ struct instance *new_instance(int64_t slot)
         die("allocate", "output");
     char *output = i->output;
     *i = (struct instance){.slot = slot, .in_use = 1, .output = output, .exit_code = -1, .term_signal = -1};
-    i->pidfd = i->stdin_fd = i->stdout_fd = i->stderr_fd = i->console_fd = -1;
+    i->pidfd = i->stdin_fd = i->stdout_fd = i->stderr_fd = i->console_fd = i->prober_go_fd = i->probe_fd = -1;
     launch_for_slot(&i->launch, &template, slot);
     if (instance_count <= slot)
         instance_count = slot + 1;
@@ -145,16 +168,14 @@ void launch_instance(struct instance *i, int64_t *deadline_ns)
         enter[enter_count] = procs[enter_count];
         enter_count++;
     }
+    ready_prepare(i);
     make_channels(i, child_fds);
 
     i->invoke_ns = now_ns();
     *deadline_ns = i->invoke_ns + l->timeout_ns;
     if (i->status == OK)
         make_cgroups(i);
-    /* An adopted workload has its standard streams from the step that makes it. */
-    int step_in = l->adopt ? child_fds[0] : null_fd;
-    for (int s = 0; i->status == OK && s < l->step_count; s++)
-        run_command(i, &l->steps[s], "step", step_in, child_fds[1], child_fds[2], *deadline_ns, 1);
+    run_steps(i, child_fds, *deadline_ns);
     if (i->status == OK && l->spawn)
         spawn_instance(i, enter, enter_count, born_in, child_fds);
     else if (i->status == OK)
@@ -181,6 +202,7 @@ static void run_cleanup(struct instance *i, const struct command *command, int64
 /* Everything after the end of the instance's process (or of the attempt to make one). */
 void clean_up(struct instance *i)
 {
+    ready_end(i);
     struct launch *l = &i->launch;
     int64_t deadline = now_ns() + CLEANUP_TIMEOUT_NS;
     int made_something = l->cleanup_count || i->cgroups_made;
@@ -215,15 +237,15 @@ static int await_end(const struct instance *i, int64_t deadline_ns)
     return i->pidfd == -1 ? 0 : -1;
 }
 
-/* Kill the instance and wait for it. Its children first: the process may be a tool that supervises the
- * workload (lxc-start) and, once that has ended, removes what it has made. */
+/* Kill the instance and wait for it. Of a tool that watches over the workload (lxc-start) the children first: once
+ * they have ended, it removes what it has made. */
 void stop(struct instance *i)
 {
     if (i->pidfd == -1)
         return;
     i->killed = 1;
     int64_t now = 0;
-    int children = kill_children(i->pid, &now);
+    int children = i->launch.supervised ? kill_children(i->pid, &now) : 0;
     if (!i->stop_ns)
         i->stop_ns = children ? now : now_ns();
     if (children && await_end(i, now + SUPERVISOR_GRACE_NS) == 0)
@@ -235,26 +257,42 @@ void stop(struct instance *i)
     close_fd(&i->pidfd);
 }
 
-/* Wait for the end of the instance's process; past the deadline it is killed. */
+/* Ready, and that is all we wanted of it. */
+static int has_served(const struct instance *i)
+{
+    return i->launch.stop_when_ready && i->stamp_ns[READY];
+}
+
+/* Wait for the end of the instance's process. Past the deadline it is killed, and with --stop-when-ready as soon as
+ * it is ready: SIGKILL, for how long a workload takes to end in order is its own affair and no isolator's. */
 void await_exit(struct instance *i, int64_t deadline_ns)
 {
-    while (i->pidfd != -1 && i->status == OK && !interrupted && now_ns() < deadline_ns)
+    while (i->pidfd != -1 && i->status == OK && !interrupted && !has_served(i) && now_ns() < deadline_ns)
         pump(-1, deadline_ns, NULL);
+    ready_end(i);
     if (i->pidfd == -1)
         return;
     if (interrupted)
         fail(i, FAILED, "interrupted");
-    else
-        fail(i, TIMEOUT, i->stamp_ns[READY] ? "not ended in time" : "not ready in time");
+    else if (!i->stamp_ns[READY])
+        fail_not_ready_in_time(i);
+    else if (!has_served(i))
+        fail(i, TIMEOUT, "not ended in time");
     stop(i);
 }
 
+/* How it ended by itself; that we have killed it is no fault of its own. */
 void judge_end(struct instance *i)
 {
+    if (i->killed)
+        return;
     if (!i->stamp_ns[READY])
-        fail(i, FAILED, "the workload ended without a word");
+        fail_ended_unready(i);
     else if (i->exit_code > 0)
         fail(i, FAILED, "the workload exited %d", i->exit_code);
     else if (i->term_signal > 0)
         fail(i, FAILED, "the workload was killed by signal %d", i->term_signal);
+    else if (has_served(i) && i->launch.ready.kind == READY_ON_PORT)
+        fail(i, FAILED, "the workload ended as soon as its port accepted; one that goes into the background has to be "
+                        "told to stay in the foreground");
 }

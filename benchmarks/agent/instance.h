@@ -9,10 +9,17 @@
 
 #define KEPT_OUTPUT (64 * 1024)
 #define KEPT_ERRORS 4096
+#define LINE_LIMIT 4095 /* of a line, as much is matched */
 #define CLEANUP_TIMEOUT_NS (30 * NS_PER_S)
 
 enum phase { CREATED, SPAWNED, KERNEL, READY, EXIT, CLEANED, PHASES };
 enum status { OK, FAILED, TIMEOUT };
+
+/* A line that is being read. */
+struct line {
+    char text[LINE_LIMIT + 1];
+    size_t length;
+};
 
 struct instance {
     int64_t slot, invoke_ns, stamp_ns[PHASES]; /* stamps: 0 is "not told apart" */
@@ -30,6 +37,10 @@ struct instance {
     char errors[KEPT_ERRORS];
     size_t errors_kept;
     struct ping *ping; /* what its output is the answer to; NULL: to nothing */
+    int64_t ready_count; /* how often what counts as ready was seen */
+    struct line output_line, error_line;
+    pid_t prober; /* 0: none */
+    int prober_go_fd, probe_fd;
     int cgroups_made;
 };
 
@@ -71,6 +82,17 @@ int any_running(void);
 int reap_orphans(const struct pids *among, int64_t grace_ns);
 int run_command(struct instance *i, const struct command *command, const char *kind, int in_fd, int out_fd, int err_fd,
                 int64_t deadline_ns, int heed_interrupt);
+
+/* ready.c: in the order of an instance's life; ready_prepare before invoke, ready_aim once its process is known. */
+void ready_prepare(struct instance *i);
+void ready_aim(struct instance *i, pid_t pid);
+void ready_watch_output(struct instance *i, const char *bytes, size_t length);
+void ready_watch_errors(struct instance *i, const char *bytes, size_t length);
+void ready_watch_exit(struct instance *i);
+void ready_on_probe(struct instance *i, int64_t at);
+void ready_end(struct instance *i);
+void fail_not_ready_in_time(struct instance *i);
+void fail_ended_unready(struct instance *i);
 
 /* instance.c */
 struct instance *new_instance(int64_t slot);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -68,6 +69,59 @@ static void take_root(struct launch *launch, enum root_change change, int argc, 
     launch->root = (char *)take_value(argc, argv, at);
 }
 
+/* regex(7), extended; matched against one line at a time. */
+static void take_pattern(struct ready_condition *ready, const char *pattern)
+{
+    char why[128];
+    if (!(ready->expression = malloc(sizeof *ready->expression)))
+        die("allocate", "pattern");
+    int error = regcomp(ready->expression, pattern, REG_EXTENDED | REG_NOSUB);
+    if (error) {
+        regerror(error, ready->expression, why, sizeof why);
+        fprintf(stderr, "isoagent: the pattern '%s' is no extended regular expression: %s\n", pattern, why);
+        exit(EXIT_USAGE);
+    }
+    ready->pattern = pattern;
+}
+
+static void take_ready(struct ready_condition *ready, int argc, char **argv, int *at)
+{
+    const char *option = argv[*at], *kind = take_value(argc, argv, at);
+    if (strcmp(kind, "output") == 0)
+        ready->kind = READY_ON_OUTPUT;
+    else if (strcmp(kind, "exit") == 0)
+        ready->kind = READY_ON_EXIT;
+    else if (strcmp(kind, "line") == 0) {
+        ready->kind = READY_ON_LINE;
+        take_pattern(ready, take_value(argc, argv, at));
+    } else if (strcmp(kind, "port") == 0) {
+        ready->kind = READY_ON_PORT;
+        ready->port = (int)parse_integer(option, take_value(argc, argv, at), 1, 65535);
+    } else
+        usage_error("output, line PATTERN, port N or exit", option);
+}
+
+/* Our own environment, in which a variable of the same name gives way to the new one. */
+static void add_variable(struct launch *l, char *variable)
+{
+    const char *equals = strchr(variable, '=');
+    if (!equals || equals == variable)
+        usage_error("NAME=VALUE is needed", "--env");
+    size_t name = (size_t)(equals - variable) + 1, count = 0;
+    if (!l->environment) {
+        if (!(l->environment = calloc(MAX_ENVIRONMENT + 1, sizeof *l->environment)))
+            die("allocate", "environment");
+        for (; environ[count] && count < MAX_ENVIRONMENT; count++)
+            l->environment[count] = environ[count];
+    }
+    for (count = 0; l->environment[count]; count++)
+        if (strncmp(l->environment[count], variable, name) == 0)
+            break;
+    if (count == MAX_ENVIRONMENT)
+        usage_error("too many of them", "--env");
+    l->environment[count] = variable;
+}
+
 static void take_option(struct launch *l, int argc, char **argv, int *at)
 {
     const char *option = argv[*at];
@@ -86,6 +140,18 @@ static void take_option(struct launch *l, int argc, char **argv, int *at)
         l->console = 1;
     else if (IS("--proc"))
         l->mount_proc = 1;
+    else if (IS("--env"))
+        add_variable(l, (char *)take_value(argc, argv, at));
+    else if (IS("--ready"))
+        take_ready(&l->ready, argc, argv, at);
+    else if (IS("--own-network"))
+        l->own_network = 1;
+    else if (IS("--loopback"))
+        l->loopback = 1;
+    else if (IS("--supervised"))
+        l->supervised = 1;
+    else if (IS("--stop-when-ready"))
+        l->stop_when_ready = 1;
     else if (IS("--cgroup")) {
         if (l->cgroup_count == MAX_CGROUPS)
             usage_error("too many of them", option);
@@ -129,6 +195,8 @@ void launch_parse(struct launch *launch, int argc, char **argv)
         usage_error("exactly one of --spawn and --adopt is needed", "start");
     if (launch->root_change == ROOT_PIVOT && !(launch->namespaces & CLONE_NEWNS))
         usage_error("needs a mount namespace of its own", "--pivot-root");
+    if (launch->loopback && !(launch->namespaces & CLONE_NEWNET))
+        usage_error("needs a network namespace of its own", "--loopback");
 }
 
 /* A copy of `text` with every "{n}" replaced by the slot's number. */
@@ -178,6 +246,7 @@ void launch_for_slot(struct launch *out, const struct launch *template, int64_t 
         out->cleanups[i].argv = expand_list(template->cleanups[i].argv, slot);
     out->root = template->root ? expand(template->root, slot) : NULL;
     out->spawn = template->spawn ? expand_list(template->spawn, slot) : NULL;
+    out->environment = template->environment ? expand_list(template->environment, slot) : NULL;
     out->adopt = template->adopt ? expand(template->adopt, slot) : NULL;
 }
 
@@ -202,5 +271,16 @@ void launch_free(struct launch *launch)
         free_list(launch->cleanups[i].argv);
     free(launch->root);
     free_list(launch->spawn);
+    free_list(launch->environment);
     free(launch->adopt);
+}
+
+/* `pattern PATTERN`: whether --ready line would take it; what is wrong goes to stderr. */
+int verb_pattern(int argc, char **argv)
+{
+    struct ready_condition ready;
+    if (argc != 2)
+        usage_error("exactly one pattern is needed", "pattern");
+    take_pattern(&ready, argv[1]);
+    return EXIT_OK;
 }

@@ -2,12 +2,14 @@
 #ifndef ISOBENCH_LAUNCH_H
 #define ISOBENCH_LAUNCH_H
 
+#include <regex.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define MAX_CGROUPS 16
 #define MAX_WRITES 32
 #define MAX_STEPS 8
+#define MAX_ENVIRONMENT 256
 
 enum root_change { ROOT_KEPT, ROOT_CHROOT, ROOT_PIVOT };
 
@@ -18,6 +20,16 @@ struct command {
 
 struct file_write {
     char *path, *value;
+};
+
+enum ready_kind { READY_ON_OUTPUT, READY_ON_LINE, READY_ON_PORT, READY_ON_EXIT };
+
+/* What counts as ready; ready.c watches for it. */
+struct ready_condition {
+    enum ready_kind kind;
+    const char *pattern; /* as it was given */
+    regex_t *expression; /* the same, compiled */
+    int port;
 };
 
 /* A launch with `{n}` still in its strings is a template; launch_for_slot makes the one of a slot. */
@@ -35,7 +47,10 @@ struct launch {
     char *root;
     int mount_proc;
     char **spawn;
+    char **environment; /* of spawn: our own with what --env adds or replaces */
     char *adopt;
+    struct ready_condition ready;
+    int own_network, loopback, supervised, stop_when_ready;
 };
 
 void launch_parse(struct launch *launch, int argc, char **argv);
@@ -44,7 +59,7 @@ void launch_free(struct launch *launch);
 
 /* Everything a child does between clone and exec; all of it prepared before, none of it allocated. */
 struct spawn {
-    char **argv;
+    char **argv, **environment; /* environment NULL: our own */
     int stdin_fd, stdout_fd, stderr_fd, console_fd; /* console_fd -1: none */
     const struct launch *isolation;                 /* NULL: a plain process */
     const char *const *enter;                       /* cgroup.procs files the child writes itself into */

@@ -20,6 +20,7 @@ static const struct verb {
     {"primitives", verb_primitives, "what each kernel primitive of a container costs (host side)"},
     {"timer", verb_timer, "read the clock again and again, tell what that costs"},
     {"plain", verb_plain, "start a program by vfork alone, tell how long each start took"},
+    {"pattern", verb_pattern, "whether it is an extended regular expression"},
     {"init", verb_init, "PID 1 of a VM guest: mount, run one verb, power off"},
 };
 

@@ -7,6 +7,7 @@
 #include "launch.h"
 
 #include "agent.h"
+#include "loopback.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,12 +123,14 @@ static int child_main(void *argument)
             give_up(spawn->enter[i]);
     if (spawn->isolation && spawn->isolation->namespaces & CLONE_NEWUSER)
         map_ids();
+    if (spawn->isolation && spawn->isolation->loopback && loopback_up() == -1)
+        give_up("bring the loopback device up");
     if (spawn->isolation)
         isolate(spawn->isolation);
     if (dup2(spawn->stdin_fd, 0) == -1 || dup2(spawn->stdout_fd, 1) == -1 || dup2(spawn->stderr_fd, 2) == -1 ||
         (spawn->console_fd != -1 && dup2(spawn->console_fd, 3) == -1))
         give_up("dup2");
-    execve(spawn->argv[0], spawn->argv, environ);
+    execve(spawn->argv[0], spawn->argv, spawn->environment ? spawn->environment : environ);
     give_up("exec");
 }
 

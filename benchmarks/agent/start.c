@@ -48,7 +48,7 @@ static void run_one(int64_t slot)
     await_exit(i, deadline);
     drain(i);
     judge_end(i);
-    if (reap_orphans(NULL, i->status == OK ? REAP_GRACE_NS : 0) == -1)
+    if (reap_orphans(NULL, i->status == OK && !i->killed ? REAP_GRACE_NS : 0) == -1)
         fail(i, FAILED, "processes it left behind cannot be killed");
     clean_up(i);
     report(i, "attempt");
@@ -73,23 +73,38 @@ static int has_line(const struct instance *i)
     return i->line_start > 0;
 }
 
+/* Our own workloads say what they have to say in their first line; the event of a held one has all of it. */
+static int is_up(const struct instance *i)
+{
+    return i->launch.ready.kind == READY_ON_OUTPUT ? has_line(i) : i->stamp_ns[READY] != 0;
+}
+
+static void fail_ended_early(struct instance *i)
+{
+    if (i->launch.ready.kind == READY_ON_OUTPUT)
+        fail(i, FAILED, "the workload ended before it was ready");
+    else
+        fail_ended_unready(i);
+}
+
 static void start_held(int64_t slot)
 {
     struct instance *i = new_instance(slot);
     int64_t deadline = 0;
     launch_instance(i, &deadline);
-    while (i->status == OK && !has_line(i)) {
+    while (i->status == OK && !is_up(i)) {
         if (i->exited) {
             drain(i);
-            if (!has_line(i))
-                fail(i, FAILED, "the workload ended before it was ready");
+            if (!is_up(i))
+                fail_ended_early(i);
         } else if (interrupted)
             fail(i, FAILED, "interrupted");
         else if (now_ns() >= deadline)
-            fail(i, TIMEOUT, "not ready in time");
+            fail_not_ready_in_time(i);
         else
             pump(-1, deadline, NULL);
     }
+    ready_end(i);
     if (i->status != OK)
         stop(i);
     report(i, "ready");
@@ -296,7 +311,7 @@ int verb_start(int argc, char **argv)
         die("allocate", "instances");
     for (int64_t k = 0; k < (template.interactive ? template.count : 1); k++) {
         struct instance *i = &instances[k];
-        i->pidfd = i->stdin_fd = i->stdout_fd = i->stderr_fd = i->console_fd = -1;
+        i->pidfd = i->stdin_fd = i->stdout_fd = i->stderr_fd = i->console_fd = i->prober_go_fd = i->probe_fd = -1;
     }
     for (int s = 0; s < template.step_count; s++)
         if (template.steps[s].phase)

@@ -49,12 +49,14 @@ static void keep_output(struct instance *i, const char *bytes, size_t length)
     memcpy(i->output + i->output_kept, bytes, kept);
     i->output_kept += kept;
     i->output_bytes += (int64_t)length;
+    ready_watch_output(i, bytes, length);
     if (i->output_bytes > OUTPUT_LIMIT)
         fail(i, FAILED, "the workload wrote more than 16 MiB");
 }
 
 static void keep_errors(struct instance *i, const char *bytes, size_t length)
 {
+    ready_watch_errors(i, bytes, length);
     if (length > KEPT_ERRORS) {
         bytes += length - KEPT_ERRORS;
         length = KEPT_ERRORS;
@@ -83,6 +85,12 @@ static int read_stream(struct instance *i, int *fd, void (*keep)(struct instance
     return 0;
 }
 
+static void stamp_ready(struct instance *i, int64_t at)
+{
+    if (i->ready_count)
+        stamp(i, READY, at);
+}
+
 /* Exactly one byte is the answer to one byte. */
 static void on_answer(struct instance *i, int64_t at)
 {
@@ -104,9 +112,15 @@ static void on_output(struct instance *i, int64_t at)
     }
     if (!read_stream(i, &i->stdout_fd, keep_output))
         return;
-    stamp(i, READY, at);
+    stamp_ready(i, at);
     if (template.interactive)
         report_lines(i, at);
+}
+
+static void on_errors(struct instance *i, int64_t at)
+{
+    if (read_stream(i, &i->stderr_fd, keep_errors))
+        stamp_ready(i, at);
 }
 
 static void on_console(struct instance *i, int64_t at)
@@ -125,12 +139,15 @@ static void on_exit_of(struct instance *i, int64_t at)
         i->exit_code = info.si_status;
     else if (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)
         i->term_signal = info.si_status;
+    ready_watch_exit(i);
+    stamp_ready(i, at);
     close_fd(&i->pidfd);
 }
 
 static int alive(const struct instance *i)
 {
-    return i->stdout_fd != -1 || i->stderr_fd != -1 || i->console_fd != -1 || i->pidfd != -1;
+    return i->stdout_fd != -1 || i->stderr_fd != -1 || i->console_fd != -1 || i->pidfd != -1 ||
+           i->probe_fd != -1;
 }
 
 /* Wait once for anything: an event of an instance, `extra_fd` readable, the deadline, a signal.
@@ -139,8 +156,8 @@ int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at)
 {
     static struct pollfd *polls;
     static int64_t room;
-    if (room < instance_count * 4 + 2) {
-        room = instance_count * 4 + 2;
+    if (room < instance_count * 5 + 2) {
+        room = instance_count * 5 + 2;
         polls = realloc(polls, (size_t)room * sizeof *polls);
         if (!polls)
             die("allocate", "poll set");
@@ -155,6 +172,7 @@ int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at)
         polls[used++] = (struct pollfd){.fd = i->stdout_fd, .events = POLLIN};
         polls[used++] = (struct pollfd){.fd = i->console_fd, .events = POLLIN};
         polls[used++] = (struct pollfd){.fd = i->stderr_fd, .events = POLLIN};
+        polls[used++] = (struct pollfd){.fd = i->probe_fd, .events = POLLIN};
         polls[used++] = (struct pollfd){.fd = i->pidfd, .events = POLLIN};
     }
     int64_t left = deadline_ns - now_ns();
@@ -170,14 +188,16 @@ int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at)
         if (!alive(i))
             continue;
         struct pollfd *p = &polls[next];
-        next += 4;
+        next += 5;
         if (p[1].revents)
             on_console(i, at);
         if (p[0].revents)
             on_output(i, at);
         if (p[2].revents)
-            read_stream(i, &i->stderr_fd, keep_errors);
+            on_errors(i, at);
         if (p[3].revents)
+            ready_on_probe(i, at);
+        if (p[4].revents)
             on_exit_of(i, at);
     }
     if (extra_at)
@@ -192,9 +212,9 @@ void drain(struct instance *i)
     /* poll(2) looks at one descriptor after another: it may see the end and not yet the last words before it. */
     int64_t at = i->stamp_ns[EXIT] ? i->stamp_ns[EXIT] : now_ns();
     for (int n = 0; n < DRAIN_READS && i->stdout_fd != -1 && read_stream(i, &i->stdout_fd, keep_output); n++)
-        stamp(i, READY, at);
+        stamp_ready(i, at);
     if (template.interactive)
         report_lines(i, at);
     for (int n = 0; n < DRAIN_READS && i->stderr_fd != -1 && read_stream(i, &i->stderr_fd, keep_errors); n++)
-        ;
+        stamp_ready(i, at);
 }

@@ -20,7 +20,7 @@ from typing import IO, Literal, Self, cast
 from pydantic import TypeAdapter, ValidationError
 
 from isobench.errors import AgentMissingError, StarterError
-from isobench.model import Event, FileWrite, Launch, Status, Step
+from isobench.model import FIRST_OUTPUT, Event, FileWrite, Launch, Status, Step
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,15 +37,19 @@ ENVIRONMENT: Mapping[str, str] = {
 """The whole environment of the agent and of every tool it starts: the same on every host and in every run."""
 
 
-def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Generator[Event, None, None]:
+def batch(
+    agent: Path, launch: Launch, count: int, *, timeout_s: float, stop_when_ready: bool = False
+) -> Generator[Event, None, None]:
     """Start ``count`` instances one after another, each run to its end; yields an ``attempt`` each.
 
-    ``timeout_s`` bounds each start from invoke to exit. Closing the generator early, or an interrupt while
-    it waits, ends the instance in hand and cleans up.
+    ``timeout_s`` bounds each start from invoke to exit. ``stop_when_ready``: the workload is killed as soon
+    as it is ready, which is no failure, for it would run on for ever. Closing the generator early, or an
+    interrupt while it waits, ends the instance in hand and cleans up.
 
     Raises :class:`isobench.errors.StarterError` when the agent dies or says something unknown.
     """
-    options = ("--count", str(count), "--pause-ms", str(PAUSE_MS))
+    end = ("--stop-when-ready",) if stop_when_ready else ()
+    options = ("--count", str(count), "--pause-ms", str(PAUSE_MS), *end)
     with _Process(agent, launch, options, timeout_s) as process:
         for _ in range(count):
             yield process.next_event(None)
@@ -265,13 +269,27 @@ def _launch_arguments(launch: Launch) -> tuple[str, ...]:
         words.append("--proc")
     if launch.console:
         words.append("--console")
-    return (*words, *_process_words(launch))
+    return (*words, *_workload_words(launch), *_process_words(launch))
 
 
 def _process_words(launch: Launch) -> list[str]:
     if launch.spawn is not None:
         return ["--spawn", str(len(launch.spawn)), *launch.spawn]
     return ["--adopt", launch.adopt or ""]
+
+
+def _workload_words(launch: Launch) -> list[str]:
+    """Its environment, what counts as ready, and where that is looked for."""
+    words = [word for variable in launch.env for word in ("--env", variable)]
+    value = {"line": [launch.ready.pattern], "port": [str(launch.ready.port)]}
+    if launch.ready != FIRST_OUTPUT:
+        words += ["--ready", launch.ready.kind, *value.get(launch.ready.kind, [])]
+    where = {
+        "--own-network": launch.own_network,
+        "--loopback": launch.loopback,
+        "--supervised": launch.supervised,
+    }
+    return [*words, *(option for option, wanted in where.items() if wanted)]
 
 
 def _write_words(write: FileWrite) -> list[str]:

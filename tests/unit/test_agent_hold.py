@@ -119,7 +119,7 @@ def test_line_that_comes_in_pieces_is_reported_once_it_is_whole(agent: Path) -> 
     [
         ("sleep 60", Status.TIMEOUT, "not ready in time"),
         ("printf 'no line'; sleep 60", Status.TIMEOUT, "not ready in time"),
-        ("exec >&-; sleep 60", Status.TIMEOUT, "not ready in time"),
+        ("exec >&-; sleep 60", Status.TIMEOUT, "not ready in time: it has closed its output and runs on"),
         ("exit 3", Status.FAILED, "the workload ended before it was ready"),
         ("cat /dev/zero", Status.FAILED, "the workload wrote more than 16 MiB"),
     ],
@@ -162,7 +162,7 @@ def test_instance_that_heeds_nothing_is_killed_at_the_end_which_is_no_failure(ag
 
 def test_supervisor_whose_workload_was_killed_has_time_to_clean_up(agent: Path, tmp_path: Path) -> None:
     script = f"sleep 60 & echo x; wait; touch {tmp_path}/cleaned"
-    with hold(agent, "--grace-ms", "0", *sh(script)) as held:
+    with hold(agent, "--supervised", "--grace-ms", "0", *sh(script)) as held:
         assert held.start().status is Status.OK
         held.end()
         assert (tmp_path / "cleaned").exists()

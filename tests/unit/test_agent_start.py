@@ -163,7 +163,7 @@ def test_of_standard_error_the_last_4_kib_are_kept(agent: Path) -> None:
         ("echo x; exit 3", "the workload exited 3", 3, None),
         ("echo x; kill -9 $$", "the workload was killed by signal 9", None, 9),
         ("exit 0", "the workload ended without a word", 0, None),
-        ("exit 4", "the workload ended without a word", 4, None),
+        ("exit 4", "the workload exited 4 before it was ready", 4, None),
     ],
 )
 def test_bad_end_is_a_failure_with_its_reason(
@@ -218,7 +218,7 @@ def test_failing_cleanup_fails_a_start_that_was_well(agent: Path) -> None:
 
 def test_failing_cleanup_does_not_hide_the_first_failure(agent: Path) -> None:
     event = one(agent, "--cleanup", "-", "1", "/bin/false", *sh("exit 7"))
-    assert event.reason == "the workload ended without a word"
+    assert event.reason == "the workload exited 7 before it was ready"
 
 
 def test_step_that_does_not_end_is_a_timeout_of_that_step(agent: Path) -> None:
@@ -230,7 +230,7 @@ def test_step_that_does_not_end_is_a_timeout_of_that_step(agent: Path) -> None:
     ("script", "reason"),
     [
         ("trap '' TERM; sleep 60", "not ready in time"),
-        ("exec >&-; sleep 60", "not ready in time"),
+        ("exec >&-; sleep 60", "not ready in time: it has closed its output and runs on"),
         ("echo x; exec >&- 2>&-; sleep 60", "not ended in time"),
         ("echo x; sleep 60 & sleep 60", "not ended in time"),
     ],
