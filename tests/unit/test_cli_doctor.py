@@ -1,6 +1,8 @@
 """`isobench doctor`: what it finds out, and how it says it."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from isobench import tuning
 from isobench.cli import health, main
 from isobench.errors import AgentMissingError, OutputError
 from isobench.fakelab import fake_lab
@@ -69,6 +72,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("m.toml").write_text(MATRIX)
     monkeypatch.setattr(health, "fingerprint", lambda: HOST)
     monkeypatch.setattr(health, "survey", lambda: KNOBS)
+    monkeypatch.setattr(tuning, "HOST", tmp_path / "host")
     monkeypatch.setattr(health, "open_site", fake_lab(tmp_path).open_site)
     monkeypatch.setattr(readiness, "check", lambda isolator, site: isolator.probe(site))
     monkeypatch.setattr(health, "_agent", lambda: health.Part("agent", "/somewhere/isoagent (90 KiB)"))
@@ -144,6 +148,27 @@ def test_only_knobs_that_disturb_are_shown_with_their_command(capsys: pytest.Cap
     ) in said
     assert "KSM" not in said
     assert "turbo" not in said
+
+
+def test_settings_that_a_killed_run_has_left_are_told_with_the_command_that_puts_them_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setting = tmp_path / "host/sys/kernel/rcu_expedited"
+    setting.parent.mkdir(parents=True)
+    setting.write_text("0\n")
+    if (child := os.fork()) == 0:
+        with tuning.settings(tuning.HOST, tune=True):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    assert (
+        "\nleft tuned by a run that was killed\n"
+        "  RCU grace periods: /sys/kernel/rcu_expedited from 1 to 0\n"
+        "    mend: isobench clean\n"
+    ) in page(capsys)
+    assert main(["doctor", "m.toml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_tuned"][0]["before"] == "0\n"
+    assert setting.read_text() == "1"
 
 
 def test_last_line_counts_what_can_be_measured(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,7 @@ def as_json(health: Health) -> dict[str, Any]:
             for finding in health.isolators
         ],
         "knobs": [{**asdict(knob), "disturbs": knob.disturbs} for knob in health.knobs],
+        "left_tuned": [{**asdict(one.change), "found": one.found} for one in health.left_tuned],
     }
 
 

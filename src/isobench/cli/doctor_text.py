@@ -88,6 +88,10 @@ def _show_reasons(title: str, reasons: _Reasons, console: Console) -> None:
 
 
 def _show_knobs(health: Health, console: Console) -> None:
+    if health.left_tuned:
+        console.print("\nleft tuned by a run that was killed", style="bold")
+        columns(console, [(Text(str(one)),) for one in health.left_tuned], indent=2)
+        _show_command(console, "isobench clean")
     disturbing = [knob for knob in health.knobs if knob.disturbs]
     _show_group(
         "disturbs measurements; isobench run --tune sets it for a run and puts it back",

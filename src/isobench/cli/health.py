@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from isobench import tuning
 from isobench.errors import IsobenchError, LockedError
 from isobench.host import fingerprint
 from isobench.isolators import cgroup, kvm, readiness, rootfs
@@ -19,6 +20,7 @@ from isobench.lock import host_lock
 from isobench.model import Readiness, Status, unavailable
 from isobench.plan import IsolatorEntry, Matrix
 from isobench.state import lock_path, state_dir
+from isobench.tuning import Leftover
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Health:
     parts: tuple[Part, ...]
     isolators: tuple[Finding, ...]
     knobs: tuple[Knob, ...]
+    left_tuned: tuple[Leftover, ...] = ()
+    """What a run that was killed has left set; the knobs are as it left them."""
 
     @property
     def usable(self) -> int:
@@ -70,8 +74,9 @@ def examine(matrix: Matrix, looking_at: Callable[[str], None]) -> Health:
     knobs = survey()
     with ExitStack() as stack:
         site = _site(stack)
+        left_tuned = tuple(one for one in tuning.leftovers(tuning.HOST) if one.end == "to put back")
         findings = tuple(_finding(entry, matrix, site, looking_at) for entry in matrix.isolators)
-    return Health(host, (*base, _kvm(findings)), findings, knobs)
+    return Health(host, (*base, _kvm(findings)), findings, knobs, left_tuned)
 
 
 def _site(stack: ExitStack) -> Site | Readiness:
