@@ -141,17 +141,21 @@ class BlocksDiffer(Diagnostic):
     severity = Severity.NOTE
     advice = "The interval knows of it. Raise blocks in [run]: more starts in a block do not narrow it."
 
-    share: float
+    shares: tuple[float, ...]
+    """Of each isolator, the part of the variance that lies between its blocks."""
     spread: float
+    """The greatest block median over the least, less 1, at most."""
     blocks: int
     p_value: float
+    """At most."""
 
     @property
     def text(self) -> str:
+        shares = dict.fromkeys((_percent(min(self.shares)), _percent(max(self.shares))))
         return (
-            f"{_percent(self.share)} of the variance lies between its {self.blocks} blocks; the slowest "
-            f"block's median is {_percent(self.spread)} above the fastest's (Kruskal-Wallis test, "
-            f"{_p(self.p_value)})."
+            f"{' to '.join(shares)} of the variance lies between {self.blocks} blocks; the slowest block's "
+            f"median is {'up to ' if len(shares) > 1 else ''}{_percent(self.spread)} above the fastest's "
+            f"(Kruskal-Wallis test, {_p(self.p_value)})."
         )
 
 
@@ -303,20 +307,24 @@ def _host_drift(startups: Sequence[Startup]) -> Drift | None:
 
 
 def _levels(startups: Sequence[Startup]) -> Iterator[Diagnostic]:
-    for startup in startups:
-        found = levels(startup.seconds, startup.blocks)
-        if (
-            found
-            and found.p_value < LEVELS_LEVEL / len(startups)
-            and found.share >= MIN_BLOCK_SHARE
-            and found.spread >= MIN_CHANGE
-        ):
-            names, medians = block_medians(startup.seconds, startup.blocks)
-            ends = {names[medians.index(min(medians))], names[medians.index(max(medians))]}
-            samples = _ids(startup, [block in ends for block in startup.blocks])
-            yield BlocksDiffer(
-                (startup.isolator,), samples, found.share, found.spread, found.blocks, found.p_value
-            )
+    """One for all isolators: mostly it is the host that differs."""
+    differing = [
+        (startup, found)
+        for startup in startups
+        if (found := levels(startup.seconds, startup.blocks))
+        and found.p_value < LEVELS_LEVEL / len(startups)
+        and found.share >= MIN_BLOCK_SHARE
+        and found.spread >= MIN_CHANGE
+    ]
+    if differing:
+        yield BlocksDiffer(
+            tuple(startup.isolator for startup, _ in differing),
+            tuple(sample for startup, _ in differing for sample in _extremes(startup)),
+            tuple(found.share for _, found in differing),
+            max(found.spread for _, found in differing),
+            max(found.blocks for _, found in differing),
+            max(found.p_value for _, found in differing),
+        )
 
 
 def _firsts(startups: Sequence[Startup]) -> Iterator[Diagnostic]:
@@ -403,6 +411,13 @@ def _ids(startup: Startup, chosen: Sequence[bool]) -> tuple[SampleId, ...]:
 def _ends(startup: Startup) -> tuple[SampleId, ...]:
     """The samples of the first and the last block."""
     ends = {min(startup.blocks), max(startup.blocks)}
+    return _ids(startup, [block in ends for block in startup.blocks])
+
+
+def _extremes(startup: Startup) -> tuple[SampleId, ...]:
+    """The samples of the fastest and the slowest block."""
+    names, medians = block_medians(startup.seconds, startup.blocks)
+    ends = {names[medians.index(min(medians))], names[medians.index(max(medians))]}
     return _ids(startup, [block in ends for block in startup.blocks])
 
 

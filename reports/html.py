@@ -18,9 +18,10 @@ from markupsafe import Markup
 from isobench.errors import OutputError, UsageError
 from isobench.reports import rows, sheet, units, verdict
 from isobench.reports.charts import Chart, charts, plots
+from isobench.reports.diagnostics import SampleId, diagnose
 from isobench.reports.load import summarize
 from isobench.reports.sections import sections
-from isobench.reports.stats import MIN_FOR_INTERVAL, MIN_FOR_P90, MIN_FOR_P99
+from isobench.reports.stats import MIN_FOR_INTERVAL, MIN_FOR_P90, MIN_FOR_P99, MIN_FOR_P999
 from isobench.reports.summary import CellSummary, Summary
 
 
@@ -52,6 +53,9 @@ def page(summary: Summary) -> str:
     def anchor(cell: CellSummary) -> str:
         return places[cell.id]
 
+    def row_anchor(sample: SampleId) -> str:
+        return f"{places[sample.cell]}-{sample.row}"
+
     return environment.get_template("report.html.j2").render(
         summary=summary,
         record=summary.record,
@@ -61,6 +65,8 @@ def page(summary: Summary) -> str:
         sections=parts,
         charts=_markup(drawn),
         anchor=anchor,
+        row_anchor=row_anchor,
+        diagnostics=diagnose(summary),
         css=Markup(style),  # noqa: S704 - our own style sheet and the rules of our own figures
         csp=f"default-src 'none'; style-src 'sha256-{digest}'; {_NO_MORE}",
         matrix=json.dumps(summary.record.matrix, indent=2, ensure_ascii=False),
@@ -99,6 +105,7 @@ _GLOBALS: Mapping[str, Any] = {
     "MIN_FOR_INTERVAL": MIN_FOR_INTERVAL,
     "MIN_FOR_P90": MIN_FOR_P90,
     "MIN_FOR_P99": MIN_FOR_P99,
+    "MIN_FOR_P999": MIN_FOR_P999,
     "interval": units.interval,
     "spread": units.spread,
     "quota": rows.quota,

@@ -97,7 +97,7 @@ def levels(values: Sequence[float], blocks: Sequence[int]) -> Levels | None:
     _, medians = block_medians(values, blocks)
     return Levels(
         p_value=float(special.chdtrc(len(parts) - 1, score)),
-        share=(score - len(parts) + 1) / (n - len(parts)),
+        share=float(score - len(parts) + 1) / (n - len(parts)),
         spread=max(medians) / min(medians) - 1,
         blocks=len(parts),
     )

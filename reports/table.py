@@ -9,6 +9,7 @@ from rich.text import Text
 
 from isobench.model import Status
 from isobench.reports import rows, units, verdict
+from isobench.reports.diagnostics import Diagnostic, Severity, diagnose
 from isobench.reports.section import Section
 from isobench.reports.section import Table as SectionTable
 from isobench.reports.sections import sections
@@ -24,6 +25,8 @@ _STYLES = {
 
 _STATUS_WIDTH = 12
 _MIN_WIDTH = 20
+_NAMED = 3
+"""Isolators that are named one by one; of more it is told how many."""
 
 
 def render_summary(summary: Summary, console: Console) -> None:
@@ -42,6 +45,7 @@ def render_summary(summary: Summary, console: Console) -> None:
         _print_section(section, console)
     for caution in verdict.cautions(summary):
         _print_caution(caution, console)
+    _print_diagnostics(diagnose(summary), console)
     _print_gaps(rows.gaps(summary), console)
 
 
@@ -127,6 +131,20 @@ def _print_caution(caution: verdict.Caution, console: Console) -> None:
     _print_folded(caution.text, console, indent=2)
     if caution.remedy:
         _print_folded(f"mend: {caution.remedy}", console, indent=2)
+
+
+def _print_diagnostics(found: Sequence[Diagnostic], console: Console) -> None:
+    """A line each; the report has the advice and the samples."""
+    if not found:
+        return
+    console.print()
+    console.print(_text("What the samples themselves say", "bold"))
+    for one in found:
+        who = (
+            f"{len(one.isolators)} isolators" if len(one.isolators) > _NAMED else verdict.names(one.isolators)
+        )
+        style = "yellow" if one.severity is Severity.WARNING else ""
+        _print_folded(f"{who}: {one.title.lower()}. {one.text}", console, indent=2, style=style)
 
 
 def _print_gaps(gaps: Sequence[rows.Gap], console: Console) -> None:

@@ -124,10 +124,20 @@ def test_two_levels_of_blocks_are_blocks_that_differ_and_not_two_modes(run: Of) 
     )
 
     assert isinstance(one, BlocksDiffer)
-    assert one.share > 0.6
+    assert one.shares[0] > 0.6
     assert one.spread == pytest.approx(0.3, abs=0.05)
     assert {sample.block for sample in one.samples} & {0, 2, 5, 6, 8}
     assert {sample.block for sample in one.samples} & {1, 3, 4, 7, 9}
+
+
+def test_host_that_changes_from_block_to_block_is_told_once_for_all_isolators(run: Of) -> None:
+    random, groups = np.random.default_rng(1), grid(10, 10)
+    level = np.exp(random.normal(0, 0.2, 10))[groups]
+
+    one = only(diagnose(run([startup(f"i{k}", calm(random, 100) * level, groups) for k in range(8)])))
+
+    assert isinstance(one, BlocksDiffer)
+    assert len(one.isolators) == len(one.shares) == 8
 
 
 def test_drift_of_ten_percent_is_the_hosts_when_all_isolators_follow_it(run: Of) -> None:

@@ -135,7 +135,7 @@ def test_identifiers_are_unique_and_every_link_and_figure_part_has_its_target(
 def test_figures_are_well_formed_named_and_in_colours_of_the_page(text: str) -> None:
     figures = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
 
-    assert len(figures) == 8
+    assert len(figures) == 12
     for figure in figures:
         assert ET.fromstring(figure).get("aria-label")  # noqa: S314 - made by us a moment ago
         assert not re.search(r"#[0-9a-f]{6}\b", figure)
@@ -144,10 +144,30 @@ def test_figures_are_well_formed_named_and_in_colours_of_the_page(text: str) -> 
     assert not [rule for rule in rules if "#0000" in rule]
 
 
+def test_what_the_samples_say_stands_in_a_section_that_links_to_its_rows(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    place = next(
+        place
+        for place, line in enumerate(made_run.samples)
+        if line.cell == "startup/chroot/ready" and not line.detail.get("warmup")
+    )
+    slow = replace(made_run.samples[place], value=0.5, phases={})
+    samples = (*made_run.samples[:place], slow, *made_run.samples[place + 1 :])
+
+    page_of = page(summarize(replace(made_run, samples=samples).write(tmp_path / "run")))
+
+    section = page_of.partition('id="samples-say"')[2].partition("</table>")[0]
+    (found,) = re.findall(r"<tr>(?:(?!</tr>).)*Outliers.*?</tr>", section, re.DOTALL)
+    (target,) = re.findall(r'href="#(cell-\d+-\d+)"', found)
+    assert "1 of 20 starts" in found
+    assert "0.500000000" in page_of.partition(f'<tr id="{target}">')[2].partition("</tr>")[0]
+
+
 def test_every_attempt_of_the_run_stands_in_a_raw_table(summary: Summary, text: str) -> None:
     raw = text.partition('id="raw"')[2]
 
-    assert raw.count("<tr>") == sum(len(cell.samples) + 1 for cell in summary.cells)
+    assert len(re.findall("<tr[ >]", raw)) == sum(len(cell.samples) + 1 for cell in summary.cells)
 
 
 def test_software_emulation_is_named_wherever_the_isolator_has_a_row(text: str) -> None:

@@ -85,6 +85,12 @@ def test_cells_that_did_not_end_ok_are_told_with_reason_and_remedy(summary: Summ
     assert "mend: apt-get install crun" in text
 
 
+def test_what_the_samples_say_is_told_in_a_line_each(summary: Summary) -> None:
+    said = printed(summary, 200).partition("What the samples themselves say\n")[2]
+
+    assert said.startswith("  7 isolators: few blocks. Intervals rest on 2 blocks:")
+
+
 def test_emulation_is_told_below_the_table(summary: Summary) -> None:
     assert "qemu-tcg: software emulation (TCG)" in printed(summary)
 
