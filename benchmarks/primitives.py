@@ -253,14 +253,14 @@ def _is_drained(cell: Cell) -> bool:
 
 
 def _measured(cell: Cell, site: Site, *, iterations: int, timeout_s: float) -> tuple[Line, ...]:
-    with _place(site) as words:
+    with place(site) as words:
         form = ("--drained",) if _is_drained(cell) else ()
         argv = (str(site.agent), "primitives", cell.workload, "--iterations", str(iterations), *words, *form)
         return parse(process.run(argv, timeout_s=timeout_s).stdout)
 
 
 @contextmanager
-def _place(site: Site) -> Iterator[tuple[str, ...]]:
+def place(site: Site) -> Iterator[tuple[str, ...]]:
     """Where primitives act, as options of the agent; nothing of it is left, were the agent killed."""
     groups = _groups(site)
     with scratch_directory(site.work / "primitives") as work:
