@@ -10,6 +10,7 @@ BUILTIN = {
     "round-trip": "isobench.benchmarks.audit:RoundTrip",
     "startup": "isobench.benchmarks.startup:Startup",
     "memory": "isobench.benchmarks.memory:Memory",
+    "memory-floor": "isobench.benchmarks.memory_floor:MemoryFloor",
     "throttling": "isobench.benchmarks.throttling:Throttling",
     "primitives": "isobench.benchmarks.primitives:Primitives",
     "fake": "isobench.benchmarks.fake:FakeBenchmark",
