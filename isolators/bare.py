@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from isobench.isolators import own
 from isobench.isolators.contract import Isolator, Options, Site
 from isobench.model import NO_LIMITS, READY, Bundle, Capabilities, Launch, Limits, Readiness
 
@@ -47,4 +48,5 @@ class Bare(Isolator[Options]):
     def prepare(
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        yield on_host(bundle)
+        with own.writable_roots(site, bundle, slots, proc=True) as inside:
+            yield on_host(inside)

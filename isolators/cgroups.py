@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from isobench.isolators import own
 from isobench.isolators.bare import on_host
 from isobench.isolators.contract import Isolator, Options, Site
 from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness
@@ -40,8 +41,9 @@ class Cgroups(Isolator[Options]):
         writes = tree.cpu_limit_writes(name, limits.cpu) if limits.cpu else ()
         if memory is not None:
             writes = (*writes, *tree.memory_limit_writes(name, memory))
-        yield replace(
-            on_host(bundle),
-            cgroups=tree.directories(name) if memory is None else tree.memory_directories(name),
-            cgroup_writes=writes,
-        )
+        with own.writable_roots(site, bundle, slots, proc=True) as inside:
+            yield replace(
+                on_host(inside),
+                cgroups=tree.directories(name) if memory is None else tree.memory_directories(name),
+                cgroup_writes=writes,
+            )

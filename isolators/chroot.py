@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from isobench.isolators import own
 from isobench.isolators.bare import in_chroot
 from isobench.isolators.contract import Isolator, Options, Site
 from isobench.isolators.requirements import need_root
@@ -25,4 +26,5 @@ class Chroot(Isolator[Options]):
     def prepare(
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        yield in_chroot(bundle)
+        with own.writable_roots(site, bundle, slots, proc=True) as inside:
+            yield in_chroot(inside)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from isobench.isolators import contract
+from isobench.isolators import contract, own
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
@@ -52,9 +52,12 @@ class Lxc(Isolator[LxcOptions]):
     def prepare(
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        with scratch_directory(site.work / self.name) as home:
+        with (
+            own.writable_roots(site, bundle, slots) as inside,
+            scratch_directory(site.work / self.name) as home,
+        ):
             try:
-                yield self._launch(site, home, bundle, limits)
+                yield self._launch(site, home, inside, limits)
             finally:
                 remove_locks(home)
                 # The pivot group, which LXC never removes; all of them, where lxc-start was killed.
@@ -65,7 +68,10 @@ class Lxc(Isolator[LxcOptions]):
         config.write_text(configuration(site, bundle, limits))
         group = site.tool_group(self.kind)
         start = (tool_path(self.options.binary, "lxc"), "--foreground")
-        container = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config))
+        container = (
+            *("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config)),
+            *("--define", f"lxc.rootfs.path=dir:{bundle.root}"),
+        )
         groups = (
             *("--define", f"lxc.cgroup.dir.container={group}-{{n}}"),
             *("--define", f"lxc.cgroup.dir.monitor={group}-monitor-{{n}}"),
@@ -100,9 +106,6 @@ def configuration(site: Site, bundle: Bundle, limits: Limits) -> str:
     """A container configuration (lxc.container.conf(5)): own root, all namespaces, only a loopback device."""
     lines = [
         "lxc.uts.name = isobench",
-        f"lxc.rootfs.path = dir:{bundle.root}",
-        # The root is shared: LXC would put /dev/fd and the like into it, a workload whatever it likes.
-        "lxc.rootfs.options = ro",
         "lxc.net.0.type = empty",
         "lxc.autodev = 0",
         "lxc.tty.max = 0",
@@ -110,6 +113,11 @@ def configuration(site: Site, bundle: Bundle, limits: Limits) -> str:
         "lxc.console.path = none",
         "lxc.mount.auto = proc:mixed sys:ro",
     ]
+    if bundle.own:
+        lines += [f"lxc.environment = {variable}" for variable in own.environment(bundle)]
+    else:
+        # The root is shared: LXC would put /dev/fd and the like into it, a workload whatever it likes.
+        lines.append("lxc.rootfs.options = ro")
     on_v2 = site.cgroups.mode == "v2"
     if limits.cpu:
         lines += _cpu_lines(limits.cpu, on_v2=on_v2)

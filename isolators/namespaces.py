@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from isobench.isolators import contract
+from isobench.isolators import contract, own
 from isobench.isolators.bare import in_chroot, on_host
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.requirements import first_lack, need_root
@@ -64,12 +64,15 @@ class Namespaces(Isolator[NamespacesOptions]):
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         wanted = self.options.namespaces
-        if "mount" not in wanted:
-            launch = on_host(bundle)
-        else:
-            launch = replace(in_chroot(bundle), root_change="pivot_root", mount_proc="pid" in wanted)
-        network = "network" in wanted
-        yield replace(launch, namespaces=wanted, own_network=network, loopback=network and bundle.own)
+        # One of the namespace's own can be mounted in a mount namespace only.
+        own_proc = {"mount", "pid"} <= set(wanted)
+        with own.writable_roots(site, bundle, slots, proc=not own_proc) as inside:
+            if "mount" not in wanted:
+                launch = on_host(inside)
+            else:
+                launch = replace(in_chroot(inside), root_change="pivot_root", mount_proc=own_proc)
+            network = "network" in wanted
+            yield replace(launch, namespaces=wanted, own_network=network, loopback=network and bundle.own)
 
 
 def _kernel_has(name: Namespace) -> Readiness | None:

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from isobench.isolators import contract
+from isobench.isolators import contract, own
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
@@ -45,9 +46,12 @@ class Runc(Isolator[RuncOptions]):
     def prepare(
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        with scratch_directory(site.work / self.name) as home:
+        with (
+            own.writable_roots(site, bundle, slots) as inside,
+            scratch_directory(site.work / self.name) as home,
+        ):
             try:
-                yield self._launch(site, home, bundle, limits, slots)
+                yield self._launch(site, home, inside, limits, slots)
             finally:
                 # Those of a container that runc could not delete, say because it is not there any more.
                 site.cgroups.remove(f"{site.token}-{self.kind}")
@@ -58,7 +62,8 @@ class Runc(Isolator[RuncOptions]):
             directory = home / f"bundle-{slot}"
             directory.mkdir(parents=True)
             resources = resource_limits(limits, swap=site.cgroups.limits_swap())
-            config = configuration(bundle, resources, f"/{group}-{slot}")
+            of_slot = replace(bundle, root=own.at_slot(bundle.root, slot))
+            config = configuration(of_slot, resources, f"/{group}-{slot}")
             (directory / "config.json").write_text(json.dumps(config))
         runc = (tool_path(self.options.binary, "runc"), "--root", str(home / "state"))
         container = f"{site.token}-{{n}}"
@@ -75,7 +80,15 @@ class Runc(Isolator[RuncOptions]):
         )
 
 
-_CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+_CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
+"""Those of `runc spec`."""
+
+_OWN_CAPABILITIES = (
+    *_CAPABILITIES,
+    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_NET_RAW"),
+    *("CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"),
+)
+"""Of a user's workload, as container engines give them: without, no server could change its user."""
 
 _MOUNTS: list[dict[str, Any]] = [
     {"destination": "/proc", "type": "proc", "source": "proc"},
@@ -130,6 +143,7 @@ def configuration(bundle: Bundle, limits: dict[str, Any], cgroups_path: str) -> 
     No seccomp filter (``runc spec`` has none either) and no rlimits: raising one needs CAP_SYS_RESOURCE,
     which a host may lack, and no other isolator sets any.
     """
+    capabilities = list(_OWN_CAPABILITIES if bundle.own else _CAPABILITIES)
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}], **limits}
     return {
         "ociVersion": "1.0.2",
@@ -137,12 +151,12 @@ def configuration(bundle: Bundle, limits: dict[str, Any], cgroups_path: str) -> 
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
             "args": list(bundle.argv),
-            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *bundle.env],
+            "env": list(own.environment(bundle)),
             "cwd": "/",
-            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
             "noNewPrivileges": True,
         },
-        "root": {"path": str(bundle.root), "readonly": True},
+        "root": {"path": str(bundle.root), "readonly": not bundle.own},
         "hostname": "isobench",
         "mounts": _MOUNTS,
         "linux": {
