@@ -76,6 +76,7 @@ def entries(file: IO[bytes], limit_bytes: int) -> Entries:
             meter.reading_headers = False
             yield _entry(member), None if content is None else _Guarded(content, form)
         # Or else nobody would compare the checksum that stands at the end.
+        meter.reading_headers = False
         while meter.read(_BLOCK_BYTES):
             pass
 
