@@ -22,6 +22,8 @@ Fingerprint: TypeAlias = dict[str, Scalar | Facts]
 
 _VERSION_TIMEOUT_S = 10.0
 
+_MEMORY_STEP = 64 << 20
+
 _ELSEWHERE = ("load", "virtualisation", "clock source")
 """Knobs that have entries of their own."""
 
@@ -103,8 +105,13 @@ def fingerprint(root: Path = Path("/")) -> Fingerprint:
 
 
 def comparable(host: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a fingerprint named in :data:`COMPARABLE`, those of a group as ``cpu.model``."""
+    """The facts of a fingerprint named in :data:`COMPARABLE`, those of a group as ``cpu.model``.
+
+    Memory in whole steps of 64 MiB: what the kernel keeps for itself differs a little from boot to boot.
+    """
     found = {key: host[key] for key in COMPARABLE if key in host}
+    if isinstance(memory := found.get("memory_bytes"), int):
+        found["memory_bytes"] = round(memory / _MEMORY_STEP) * _MEMORY_STEP
     flat = (
         {key: value} if not isinstance(value, Mapping) else _under(key, value) for key, value in found.items()
     )

@@ -166,6 +166,12 @@ def _remembered(root: Path) -> tuple[Change, ...]:
     text = read_optional(root / STATE)
     if text is None:
         return ()
+    # What it says is written to the kernel: nobody may have it done by root who is not root himself.
+    if (root / STATE).lstat().st_uid not in {0, os.geteuid()}:
+        raise HostUnfitError(
+            f"{root / STATE}: tells which settings a run changed, and belongs to a user who can change none",
+            remedy=f"rm {root / STATE}",
+        )
     try:
         state: dict[str, Any] = json.loads(text)
         boot = state["boot"]

@@ -154,6 +154,13 @@ def test_what_must_be_equal_is_told_key_by_key_and_what_a_host_does_at_the_momen
     assert found == {"kernel": "6.1", "cpu.model": "x", "cpu.count": 2}
 
 
+def test_memory_that_differs_by_what_a_boot_keeps_for_itself_is_the_same() -> None:
+    sizes = (25276502016, 25276502016 + 3 * 4096, 25276502016 + (1 << 30))
+    one, other, more = (host.comparable({"memory_bytes": size}) for size in sizes)
+    assert one == other
+    assert one != more
+
+
 def test_every_key_that_must_be_equal_is_one_that_a_run_records() -> None:
     recorded = {*host.fingerprint(), "cgroup_mode", "work_file_system"}
     assert set(host.COMPARABLE) <= recorded

@@ -299,6 +299,17 @@ def test_state_file_that_cannot_be_understood_is_refused_with_a_remedy(root: Pat
     assert f"rm {root / tuning.STATE}" in str(error.value.remedy)
 
 
+def test_state_file_of_another_user_is_not_believed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed(root)
+    if os.geteuid() == 0:
+        os.chown(root / tuning.STATE, 1234, 1234)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    with pytest.raises(HostUnfitError, match="belongs to a user who can change none"):
+        tuning.recover(root)
+    assert text(root, RCU) == "1"
+
+
 def test_no_room_for_the_state_file_means_no_change(root: Path) -> None:
     put(root, "run", "in the way")
     with pytest.raises(HostUnfitError, match="cannot be written there"), tuning.settings(root, tune=True):
