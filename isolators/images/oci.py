@@ -6,7 +6,6 @@ Nothing of a blob is parsed or unpacked before its size and digest are those its
 """
 
 import hashlib
-import json
 import os
 import platform
 import stat
@@ -97,6 +96,10 @@ class Descriptor(_Document):
     def __str__(self) -> str:
         name = (self.annotations or {}).get("org.opencontainers.image.ref.name")
         return " ".join(filter(None, (shown(name) if name else "", str(self.platform or ""), self.digest)))
+
+
+class _Marker(_Document):
+    image_layout_version: str
 
 
 class _Index(_Document):
@@ -223,10 +226,9 @@ class Layout:
         yield descriptor, manifest, self._config(manifest)
 
     def _index(self) -> _Index:
-        marker = json.loads(_text(self._directory / MARKER, MARKER))
-        version = marker.get("imageLayoutVersion") if isinstance(marker, dict) else None
+        version = _parse(_text(self._directory / MARKER, MARKER), _Marker, MARKER).image_layout_version
         if version != "1.0.0":
-            raise Refusal(f"{MARKER} says the version is {version!r}; 1.0.0 can be read")
+            raise Refusal(f"{MARKER} says the version is {shown(version)}; 1.0.0 can be read")
         return _parse(_text(self._directory / _INDEX, _INDEX), _Index, _INDEX)
 
     def _config(self, manifest: _Manifest) -> _Config:
@@ -273,13 +275,14 @@ def _apply(layer: Descriptor, blob: BufferedReader, tree: Tree, limit_bytes: int
     try:
         for entry, content in tar.entries(blob, limit_bytes):
             entry_name = entry.name
-            directory, _, name = entry.name.rpartition("/")
+            name = entry.name.rpartition("/")[2]
+            directory = entry.name.removesuffix(name)
             if name == _OPAQUE:
                 tree.clear_lower(directory)
             elif name.startswith(f"{_WHITEOUT}{_WHITEOUT}"):
                 continue  # AUFS's own records, of no meaning elsewhere
             elif name.startswith(_WHITEOUT):
-                tree.remove_lower(f"{directory}/{_hidden(name)}" if directory else _hidden(name))
+                tree.remove_lower(directory + _hidden(name))
             else:
                 tree.add(entry, content)
     except Refusal as refusal:
