@@ -752,6 +752,17 @@ def test_run_that_ends_with_a_defect_puts_the_host_back(lab: Lab, out: Path, rcu
     assert rcu.read_text() == "0\n"
 
 
+def test_signal_while_isolators_are_tried_puts_the_host_back(lab: Lab, out: Path, rcu: Path) -> None:
+    def check(isolator: Isolator[Any], site: Site) -> Readiness:
+        assert rcu.read_text() == "1"
+        os.kill(os.getpid(), signal.SIGINT)
+        return isolator.probe(site)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(matrix(), out, Recorder(), replace(lab, check=check), tune=True)
+    assert rcu.read_text() == "0\n"
+
+
 def test_results_that_have_no_place_leave_the_host_untouched(lab: Lab, out: Path, rcu: Path) -> None:
     out.mkdir()
     (out / "mine").touch()
