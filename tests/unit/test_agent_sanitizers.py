@@ -60,6 +60,9 @@ def sh(script: str) -> tuple[str, ...]:
     return spawn("/bin/sh", "-c", script)
 
 
+PLACE = ("--token", "isobench-0a1b2c3d", "--root", "/nonexistent", "--work", "/nonexistent")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -70,6 +73,10 @@ def sh(script: str) -> tuple[str, ...]:
         ("probe",),
         ("spin", "--threads", "3", "--lead-us", "1000", "--window-us", "30000", "--period-us", "7000"),
         ("spin", "--window-us", "4096", "--period-us", "1"),
+        *(
+            ("primitives", name, *PLACE)
+            for name in ("process", "exec", "user_map", "seccomp_profile", "sequence")
+        ),
     ],
     ids=" ".join,
 )
