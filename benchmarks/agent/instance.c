@@ -170,6 +170,7 @@ void launch_instance(struct instance *i, int64_t *deadline_ns)
     }
     ready_prepare(i);
     make_channels(i, child_fds);
+    watch_streams(i);
 
     i->invoke_ns = now_ns();
     *deadline_ns = i->invoke_ns + l->timeout_ns;
@@ -180,6 +181,7 @@ void launch_instance(struct instance *i, int64_t *deadline_ns)
         spawn_instance(i, enter, enter_count, born_in, child_fds);
     else if (i->status == OK)
         adopt_instance(i);
+    watch_end(i);
 
     for (int k = template.interactive ? 0 : 1; k < 4; k++)
         close_fd(&child_fds[k]);

@@ -68,6 +68,9 @@ void report_ping(struct instance *i, const int64_t *round_trips_ns, size_t count
 void close_fd(int *fd);
 int make_pipe(int *read_end, int *write_end);
 void set_nonblocking(int fd);
+void streams_prepare(void);
+void watch_streams(struct instance *i);
+void watch_end(struct instance *i);
 int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at);
 void drain(struct instance *i);
 

@@ -23,7 +23,7 @@ volatile sig_atomic_t interrupted;
 int null_fd, signal_read_fd;
 static int signal_write_fd;
 
-/* The byte wakes a poll(2) that was about to begin; it is never read: once interrupted, the pipe is no longer polled. */
+/* The byte wakes a wait that was about to begin; it is never read: once interrupted, the pipe is no longer watched. */
 static void on_signal(int number)
 {
     (void)number;
@@ -293,6 +293,7 @@ int verb_start(int argc, char **argv)
     if (make_pipe(&signal_read_fd, &signal_write_fd) == -1)
         die("make", "pipe");
     set_nonblocking(signal_write_fd);
+    streams_prepare();
     spawn_prepare();
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);

@@ -1,14 +1,17 @@
 /* Waiting for instances, and reading what they say. One loop, pump(), waits on all descriptors of all live
  * instances; whatever waits (a step, readiness, the end of a process, a command on our own input) is a condition
- * on top of it. A stamp is taken right after poll(2) has returned, before anything is read. */
+ * on top of it. A stamp is taken right after epoll_wait(2) has returned, before anything is read. epoll, for
+ * what one wait costs must not grow with the instances that are held meanwhile. */
 #define _GNU_SOURCE
 #include "instance.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,72 +147,110 @@ static void on_exit_of(struct instance *i, int64_t at)
     close_fd(&i->pidfd);
 }
 
-static int alive(const struct instance *i)
+/* ---- the loop ----------------------------------------------------------------------------------- */
+
+enum stream { CONSOLE, OUTPUT, ERRORS, PROBE, END, STREAMS };
+#define EXTRA UINT64_MAX
+#define SIGNAL (UINT64_MAX - 1)
+#define EVENTS 64
+
+static int epoll_fd = -1, signal_watched;
+
+static int watch(int fd, uint64_t what)
 {
-    return i->stdout_fd != -1 || i->stderr_fd != -1 || i->console_fd != -1 || i->pidfd != -1 ||
-           i->probe_fd != -1;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = what};
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void unwatch(int fd)
+{
+    epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* Once, in the process that is to wait; descriptors above 9 for the reason make_pipe has. */
+void streams_prepare(void)
+{
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd == -1 || watch(signal_read_fd, SIGNAL) == -1)
+        die("prepare", "epoll");
+    signal_watched = 1;
+}
+
+static void watch_stream(struct instance *i, int fd, enum stream stream)
+{
+    if (fd != -1 && watch(fd, (uint64_t)i->slot * STREAMS + stream) == -1)
+        fail(i, FAILED, "watch its descriptors: %s", strerror(errno));
+}
+
+/* What is closed needs no unwatching: epoll(7), "will closing a file descriptor cause it to be removed". */
+void watch_streams(struct instance *i)
+{
+    watch_stream(i, i->console_fd, CONSOLE);
+    watch_stream(i, i->stdout_fd, OUTPUT);
+    watch_stream(i, i->stderr_fd, ERRORS);
+    watch_stream(i, i->probe_fd, PROBE);
+}
+
+void watch_end(struct instance *i)
+{
+    watch_stream(i, i->pidfd, END);
+}
+
+static void on_event(struct instance *i, enum stream stream, int64_t at)
+{
+    if (stream == CONSOLE && i->console_fd != -1)
+        on_console(i, at);
+    else if (stream == OUTPUT && i->stdout_fd != -1)
+        on_output(i, at);
+    else if (stream == ERRORS && i->stderr_fd != -1)
+        on_errors(i, at);
+    else if (stream == PROBE && i->probe_fd != -1)
+        ready_on_probe(i, at);
+    else if (stream == END && i->pidfd != -1)
+        on_exit_of(i, at);
+}
+
+/* Rounded up to what epoll_wait(2) takes: a deadline is never missed by more than that. */
+static int milliseconds_until(int64_t deadline_ns)
+{
+    int64_t left = deadline_ns - now_ns();
+    int64_t ms = left > 0 ? (left + NS_PER_MS - 1) / NS_PER_MS : 0;
+    return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
 /* Wait once for anything: an event of an instance, `extra_fd` readable, the deadline, a signal.
  * Returns 1 when extra_fd is readable, and the time of that in *extra_at. */
 int pump(int extra_fd, int64_t deadline_ns, int64_t *extra_at)
 {
-    static struct pollfd *polls;
-    static int64_t room;
-    if (room < instance_count * 5 + 2) {
-        room = instance_count * 5 + 2;
-        polls = realloc(polls, (size_t)room * sizeof *polls);
-        if (!polls)
-            die("allocate", "poll set");
+    struct epoll_event events[EVENTS];
+    int extra_ready = 0;
+    if (interrupted && signal_watched) {
+        unwatch(signal_read_fd);
+        signal_watched = 0;
     }
-    nfds_t used = 0;
-    polls[used++] = (struct pollfd){.fd = extra_fd, .events = POLLIN};
-    polls[used++] = (struct pollfd){.fd = interrupted ? -1 : signal_read_fd, .events = POLLIN};
-    for (int64_t k = 0; k < instance_count; k++) {
-        struct instance *i = &instances[k];
-        if (!alive(i))
-            continue;
-        polls[used++] = (struct pollfd){.fd = i->stdout_fd, .events = POLLIN};
-        polls[used++] = (struct pollfd){.fd = i->console_fd, .events = POLLIN};
-        polls[used++] = (struct pollfd){.fd = i->stderr_fd, .events = POLLIN};
-        polls[used++] = (struct pollfd){.fd = i->probe_fd, .events = POLLIN};
-        polls[used++] = (struct pollfd){.fd = i->pidfd, .events = POLLIN};
-    }
-    int64_t left = deadline_ns - now_ns();
-    struct timespec wait = {.tv_sec = left > 0 ? left / NS_PER_S : 0, .tv_nsec = left > 0 ? left % NS_PER_S : 0};
-    int found = ppoll(polls, used, &wait, NULL);
+    /* EPERM: a file, which is always readable. */
+    int is_file = extra_fd != -1 && watch(extra_fd, EXTRA) == -1;
+    int found = epoll_wait(epoll_fd, events, EVENTS, is_file ? 0 : milliseconds_until(deadline_ns));
     int64_t at = now_ns();
-    if (found <= 0)
-        return 0;
-
-    nfds_t next = 2;
-    for (int64_t k = 0; k < instance_count; k++) {
-        struct instance *i = &instances[k];
-        if (!alive(i))
-            continue;
-        struct pollfd *p = &polls[next];
-        next += 5;
-        if (p[1].revents)
-            on_console(i, at);
-        if (p[0].revents)
-            on_output(i, at);
-        if (p[2].revents)
-            on_errors(i, at);
-        if (p[3].revents)
-            ready_on_probe(i, at);
-        if (p[4].revents)
-            on_exit_of(i, at);
+    if (extra_fd != -1 && !is_file)
+        unwatch(extra_fd);
+    for (int k = 0; k < found; k++) {
+        uint64_t what = events[k].data.u64;
+        if (what == EXTRA)
+            extra_ready = 1;
+        else if (what != SIGNAL)
+            on_event(&instances[what / STREAMS], (enum stream)(what % STREAMS), at);
     }
     if (extra_at)
         *extra_at = at;
-    return polls[0].revents != 0;
+    return is_file || extra_ready;
 }
 
 /* After the end of a process: what it wrote is in the pipe. Whoever else holds the pipe, and may go on writing
  * for ever, is not waited for. */
 void drain(struct instance *i)
 {
-    /* poll(2) looks at one descriptor after another: it may see the end and not yet the last words before it. */
+    /* The end may have been seen before the last words that came ahead of it. */
     int64_t at = i->stamp_ns[EXIT] ? i->stamp_ns[EXIT] : now_ns();
     for (int n = 0; n < DRAIN_READS && i->stdout_fd != -1 && read_stream(i, &i->stdout_fd, keep_output); n++)
         stamp_ready(i, at);

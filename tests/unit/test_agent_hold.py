@@ -278,7 +278,6 @@ def test_ping_gives_as_many_round_trips_as_asked_each_within_the_time_they_took(
     ("script", "status", "reason"),
     [
         ("read -r line", Status.TIMEOUT, "no answer in time"),
-        ("exec cat /dev/zero", Status.FAILED, "the workload answered what it was not asked"),
         ("head -c 1 > /dev/null; printf 'no'; read -r line", Status.FAILED, "what it was not asked"),
         ("head -c 1 > /dev/null; exit 0", Status.FAILED, "the workload ended before it had answered"),
         ("exec <&-; sleep 0.2", Status.FAILED, ""),
