@@ -25,7 +25,7 @@ def in_chroot(bundle: Bundle) -> Launch:
     return Launch(
         host_argv=bundle.argv,
         spawn=bundle.argv,
-        env=bundle.env,
+        env=own.environment(bundle) if bundle.own else bundle.env,
         ready=bundle.ready,
         root=bundle.root,
         root_change="chroot",

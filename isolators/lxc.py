@@ -115,6 +115,7 @@ def configuration(site: Site, bundle: Bundle, limits: Limits) -> str:
     ]
     if bundle.own:
         lines += [f"lxc.environment = {variable}" for variable in own.environment(bundle)]
+        lines.append("lxc.net.0.flags = up")  # of an empty network: its loopback device
     else:
         # The root is shared: LXC would put /dev/fd and the like into it, a workload whatever it likes.
         lines.append("lxc.rootfs.options = ro")

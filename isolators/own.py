@@ -40,8 +40,10 @@ _UNFIT = frozenset('\\,:"')
 
 def environment(bundle: Bundle) -> tuple[str, ...]:
     """The whole environment of a workload, ``NAME=value`` each: the fixed one, and its own, which wins."""
+    # runc and the kernel of a guest set HOME by themselves where it is missing; so everybody has it.
+    fixed = {**ENVIRONMENT, "HOME": "/"} if bundle.own else ENVIRONMENT
     own = dict(variable.split("=", 1) for variable in bundle.env)
-    return tuple(f"{name}={value}" for name, value in {**ENVIRONMENT, **own}.items())
+    return tuple(f"{name}={value}" for name, value in {**fixed, **own}.items())
 
 
 def at_slot(path: Path, slot: int) -> Path:
