@@ -18,7 +18,8 @@ from markupsafe import Markup
 from isobench.errors import OutputError, UsageError
 from isobench.reports import rows, sheet, units, verdict
 from isobench.reports.charts import Chart, charts, plots
-from isobench.reports.diagnostics import SampleId, diagnose
+from isobench.reports.diagnose import diagnose
+from isobench.reports.diagnostics import SampleId
 from isobench.reports.load import summarize
 from isobench.reports.sections import sections
 from isobench.reports.stats import MIN_FOR_INTERVAL, MIN_FOR_P90, MIN_FOR_P99, MIN_FOR_P999

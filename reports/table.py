@@ -9,7 +9,8 @@ from rich.text import Text
 
 from isobench.model import Status
 from isobench.reports import rows, units, verdict
-from isobench.reports.diagnostics import Diagnostic, Severity, diagnose
+from isobench.reports.diagnose import diagnose
+from isobench.reports.diagnostics import Diagnostic, Severity
 from isobench.reports.section import Section
 from isobench.reports.section import Table as SectionTable
 from isobench.reports.sections import sections

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from isobench.journal import CellState
-from isobench.model import Status
+from isobench.model import Sample, Status
+from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import (
     BlocksDiffer,
     Diagnostic,
@@ -22,7 +23,6 @@ from isobench.reports.diagnostics import (
     Severity,
     SlowFirstStart,
     TwoModes,
-    diagnose,
 )
 from isobench.reports.load import summarize
 from isobench.reports.stats import distribution
@@ -40,7 +40,17 @@ TYPICAL_S = 0.02
 
 
 def startup(name: str, seconds: Floats, blocks: Sequence[int]) -> Startup:
-    cell = CellSummary(f"startup/{name}/ready", name, "startup", CellState(Status.OK, len(seconds), 0), ())
+    """Starts of which a hundredth passes until spawned and the rest until ready."""
+    samples = tuple(
+        Sample(
+            *(f"startup/{name}/ready", name, "startup", "ready", "ready", "second", value, block, 0),
+            phases={"spawned": TYPICAL_S / 100, "ready": value, "exit": 2 * value},
+        )
+        for value, block in zip(seconds.tolist(), blocks, strict=True)
+    )
+    cell = CellSummary(
+        f"startup/{name}/ready", name, "startup", CellState(Status.OK, len(seconds), 0), samples
+    )
     rows = tuple(range(1, len(seconds) + 1))
     return Startup(name, cell, tuple(seconds.tolist()), tuple(blocks), rows, READY, None, {})
 
@@ -106,6 +116,7 @@ def test_starts_that_go_two_ways_a_third_apart_are_told_with_both_medians_and_th
         for one in modes:
             assert isinstance(one, TwoModes)
             assert one.isolators == ("x",)
+            assert one.parting == ("spawned", "ready")
             assert one.low_s == pytest.approx(TYPICAL_S, rel=0.03)
             assert one.high_s == pytest.approx(1.3 * TYPICAL_S, rel=0.03)
             assert one.share_high == pytest.approx(slow.mean(), abs=0.03)
