@@ -14,11 +14,13 @@ from isobench.reports.summary import Isolator, Memory, Summary
 
 _OWNERS = (
     ("workload", svg.SERIES[0], ""),
-    ("helper processes", svg.SERIES[1], "//"),
-    ("rest of the host's change", svg.SERIES[2], ".."),
+    ("guest RAM", svg.SERIES[4], "xx"),
+    ("helpers and daemons", svg.SERIES[1], "//"),
+    ("kernel", svg.SERIES[2], ".."),
+    ("unattributed", svg.SERIES[7], "--"),
 )
 _PANEL_PX = 54
-_TOP_PX, _TOP_NARROW_PX = 34, 74
+_TOP_PX, _TOP_NARROW_PX = 54, 112
 
 
 def stacks(summary: Summary, width_px: int) -> Figure:
@@ -65,19 +67,32 @@ def _byte_axis(axes: Axes, most: int) -> None:
 def _stack(axes: Axes, place: int, memory: Memory) -> None:
     """Positive parts to the right of zero and negative ones to the left, each after the one before."""
     ends = {True: 0.0, False: 0.0}
-    parts = (memory.workload, memory.helpers, memory.rest)
-    for part, (_, colour, hatch) in zip(parts, _OWNERS, strict=True):
-        if part is None or part.value == 0:
+    for part, (_, colour, hatch) in zip(_parts(memory), _OWNERS, strict=True):
+        if part == 0:
             continue
-        side = part.value > 0
-        axes.barh(
-            place, part.value, left=ends[side], height=0.56, color=colour, hatch=hatch, edgecolor=svg.PAPER
-        )
-        ends[side] += part.value
+        side = part > 0
+        axes.barh(place, part, left=ends[side], height=0.56, color=colour, hatch=hatch, edgecolor=svg.PAPER)
+        ends[side] += part
     total = memory.total
     if total.interval:
         axes.plot([total.interval.low, total.interval.high], [place, place], color=svg.INK, linewidth=2)
     axes.plot(total.value, place, marker="|", markersize=15, markeredgewidth=2.5, color=svg.INK)
+
+
+def _parts(memory: Memory) -> tuple[float, ...]:
+    """In the order of the owners; 0 for what is not there or cannot be told."""
+
+    def each(name: str) -> float:
+        found = memory.each(name)
+        return found.value if found else 0.0
+
+    return (
+        each("workload_pss"),
+        each("guest_ram_pss"),
+        each("helpers_pss") + each("daemons_change"),
+        memory.of_kernel.slope.value if memory.of_kernel else 0.0,
+        each("unattributed"),
+    )
 
 
 def _legend(figure: Figure, canvas: Canvas) -> None:
@@ -91,5 +106,5 @@ def _legend(figure: Figure, canvas: Canvas) -> None:
         )
     )
     figure.legend(
-        handles=handles, loc="upper left", ncols=1 if canvas.narrow else 4, fontsize=SMALL, borderaxespad=0.2
+        handles=handles, loc="upper left", ncols=1 if canvas.narrow else 3, fontsize=SMALL, borderaxespad=0.2
     )

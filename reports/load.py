@@ -5,18 +5,35 @@ time that other load kept below its limit says nothing about the limit. The othe
 figure.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from math import inf
 from pathlib import Path
+from statistics import median
 
 from isobench import journal
 from isobench.model import PHASES, Sample, Status
-from isobench.reports.stats import Distribution, Estimate, distribution, ratio_of_medians, slope
-from isobench.reports.summary import CellSummary, Isolator, Memory, Quota, Startup, Summary, held_back, number
+from isobench.reports.stats import Distribution, Estimate, distribution, ratio_of_medians
+from isobench.reports.stats_lines import slopes
+from isobench.reports.summary import (
+    KERNEL_LINES,
+    MEMORY_LINES,
+    CellSummary,
+    Isolator,
+    Memory,
+    Peak,
+    Quota,
+    Startup,
+    Summary,
+    held_back,
+    number,
+)
 
-READY, FOOTPRINT, CPU_SHARE_ERROR = "ready", "footprint", "cpu_share_error"
+READY, FOOTPRINT, PEAK, CPU_SHARE_ERROR = "ready", "footprint", "peak", "cpu_share_error"
 """The metrics a report knows; cells of others are listed with their values only."""
+
+_TOTAL, _KERNEL = "total", "kernel"
+"""Columns of a ledger that are sums of its lines."""
 
 
 def summarize(folder: Path) -> Summary:
@@ -127,28 +144,54 @@ def _to_bare(cell: CellSummary, floor: CellSummary | None) -> Estimate | None:
 
 
 def _memory(cell: CellSummary) -> Memory | None:
-    steps = [(sample.block, count, sample) for sample in _steps(cell) if (count := _instances(sample))]
-    counts_seen = sorted({count for _, count, _ in steps})
-    if len(counts_seen) < 2:  # noqa: PLR2004 - a slope needs two points
+    steps = [(sample, count) for sample in _steps(cell) if (count := _instances(sample))]
+    counts_seen = sorted({count for _, count in steps})
+    if not any(len({x for _, x, _ in rows}) > 1 for rows in _by_block(_points(steps))):
         return None
-    parts = {
-        name: _slope((block, count, _detail(sample, name)) for block, count, sample in steps)
-        for name in ("workload_pss", "helpers_pss", "rest")
-    }
-    total = _slope((block, count, sample.value) for block, count, sample in steps)
-    helpers, rest = parts["helpers_pss"], parts["rest"]
-    if total is None or helpers is None or rest is None:
-        return None
+    columns = _ledger([sample for sample, _ in steps])
+    found = slopes([sample.block for sample, _ in steps], [count for _, count in steps], columns, _TOTAL)
     return Memory(
         isolator=cell.isolator,
         cell=cell,
         counts=tuple(counts_seen),
-        blocks=len({block for block, _, _ in steps}),
-        unsteady=sum(sample.detail.get("steady") is False for _, _, sample in steps),
-        total=total,
-        workload=parts["workload_pss"],
-        helpers=helpers,
-        rest=rest,
+        blocks=len({sample.block for sample, _ in steps}),
+        unsteady=sum(sample.detail.get("steady") is False for sample, _ in steps),
+        outlying=len(found.outlying),
+        lines={name: line for name, line in found.lines.items() if name in MEMORY_LINES},
+        of_total=found.lines[_TOTAL],
+        of_kernel=found.lines.get(_KERNEL),
+        peak=_peak(cell),
+    )
+
+
+def _points(steps: Iterable[tuple[Sample, int]]) -> list[tuple[int, int, float]]:
+    return [(sample.block, count, sample.value or 0.0) for sample, count in steps]
+
+
+def _ledger(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """Its columns, without lines that were never told. Where a line is not told it is 0, and what
+    there is of it unattributed.
+    """
+    told = {
+        name: [_detail(sample, name) or 0.0 for sample in samples]
+        for name in MEMORY_LINES
+        if any(_detail(sample, name) is not None for sample in samples)
+    }
+    kernel = [told[name] for name in KERNEL_LINES if name in told]
+    sums = {_KERNEL: [sum(row) for row in zip(*kernel, strict=True)]} if kernel else {}
+    return {_TOTAL: [sample.value or 0.0 for sample in samples], **sums, **told}
+
+
+def _peak(cell: CellSummary) -> Peak | None:
+    samples = _counted(cell, PEAK)
+    if not samples:
+        return None
+    charged = [found for sample in samples if (found := _detail(sample, "charged")) is not None]
+    return Peak(
+        resident=median(sample.value or 0.0 for sample in samples),
+        charged=median(charged) if charged else None,
+        bound=any(sample.detail.get("charged_is") == "at most" for sample in samples),
+        cell=cell,
     )
 
 
@@ -161,13 +204,6 @@ def _steps(cell: CellSummary) -> list[Sample]:
 def _instances(sample: Sample) -> int | None:
     found = number(sample.detail.get("instances"))
     return None if found is None else int(found)
-
-
-def _slope(points: Iterable[tuple[int, int, float | None]]) -> Estimate | None:
-    known = [(block, count, value) for block, count, value in points if value is not None]
-    if not any(len({x for _, x, _ in rows}) > 1 for rows in _by_block(known)):
-        return None
-    return slope(known)
 
 
 def _by_block(points: list[tuple[int, int, float]]) -> Iterator[list[tuple[int, int, float]]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from isobench.journal import CellState, IsolatorRecord, RunRecord
 from isobench.model import PHASES, Sample, Scalar, Status
 from isobench.reports.stats import Distribution, Estimate
+from isobench.reports.stats_lines import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,44 @@ class Startup:
         return self.phases.get("exit")
 
 
+MEMORY_LINES: Mapping[str, str] = {
+    "workload_pss": "workload",
+    "guest_ram_pss": "guest RAM",
+    "helpers_pss": "helpers",
+    "daemons_change": "daemons",
+    "kernel_slab": "slab",
+    "kernel_page_tables": "page tables",
+    "kernel_stacks": "stacks",
+    "kernel_percpu": "per CPU",
+    "kernel_vmalloc": "vmalloc",
+    "shmem_unmapped": "tmpfs",
+    "unattributed": "unattributed",
+}
+"""What adds up to the footprint of instances, as the journal and as a report names it."""
+
+KERNEL_LINES = tuple(name for name in MEMORY_LINES if name.startswith("kernel_") or name == "shmem_unmapped")
+"""Those that are the kernel's, files in memory included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The most one instance has used at once since its program was executed, in bytes; medians."""
+
+    resident: float
+    """Of the workload, or of the VMM."""
+    charged: float | None
+    """Of its cgroup."""
+    bound: bool
+    """``charged`` may be the runtime's, before the workload: the workload took no more."""
+    cell: CellSummary
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What each further instance of one isolator takes from the host, in bytes, and who holds it."""
+    """What each further instance of one isolator takes from the host, in bytes, and who holds it.
+
+    The lines add up to the total, and their constants to its constant.
+    """
 
     isolator: str
     cell: CellSummary
@@ -63,12 +99,23 @@ class Memory:
     blocks: int
     unsteady: int
     """Readings taken while the host had not come to rest."""
-    total: Estimate
-    workload: Estimate | None
-    """None where the host cannot tell the workload from its helper (a guest's memory is the VMM's)."""
-    helpers: Estimate
-    rest: Estimate
-    """Total less workload and helpers: kernel memory, page tables, noise of the host. May be negative."""
+    outlying: int
+    """Readings that weigh little, as they do not agree with the others."""
+    lines: Mapping[str, Line]
+    """By the names in :data:`MEMORY_LINES`, those the host could tell."""
+    of_total: Line
+    of_kernel: Line | None
+    """All of :data:`KERNEL_LINES` together."""
+    peak: Peak | None
+
+    @property
+    def total(self) -> Estimate:
+        """Of each further instance."""
+        return self.of_total.slope
+
+    def each(self, name: str) -> Estimate | None:
+        """One line of it; None where it cannot be told."""
+        return self.lines[name].slope if name in self.lines else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,13 +220,21 @@ def _steps(kind: Kind, random: Random) -> Iterator[Sample]:
             detail: dict[str, Scalar] = {
                 "instances": count,
                 "workload_pss": None if workload is None else workload * count,
-                "helpers_pss": helpers * count,
-                "rest": rest * count + noise,
+                "guest_ram_pss": helpers * count / 2 if kind.own_kernel else None,
+                "helpers_pss": helpers * count / (2 if kind.own_kernel else 1),
+                "daemons_change": 0,
+                "kernel_slab": rest * count / 2,
+                "kernel_page_tables": rest * count / 2,
+                "kernel_vmalloc": None,
+                "unattributed": noise,
                 "steady": True,
             }
             total = ((workload or 0) + helpers + rest) * count + noise
             line = _sample(kind.name, "memory", "hold", "footprint", "byte", total, block)
             yield replace(line, detail=detail)
+        peak = _sample(kind.name, "memory", "hold", "peak", "byte", 128.0 * KIB, block)
+        charged = {"runc": 2332 * KIB, "lxc": None}.get(kind.name)
+        yield replace(peak, detail={"instances": count, "charged": charged, "charged_is": "at most"})
 
 
 def _shares(kind: Kind, error: float, random: Random) -> Iterator[Sample]:

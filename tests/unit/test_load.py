@@ -70,28 +70,49 @@ def test_phase_that_was_not_told_apart_is_absent(summary: Summary) -> None:
 def test_memory_slopes_are_those_the_run_was_made_with_and_add_up(summary: Summary) -> None:
     memory = isolator(summary, "lxc").memory
     assert memory
-    assert memory.workload
 
     assert memory.counts == (1, 2, 4, 8)
-    assert memory.workload.value == pytest.approx(92 * 1024)
-    assert memory.helpers.value == pytest.approx(2.1 * 1024**2)
-    parts = memory.workload.value + memory.helpers.value + memory.rest.value
-    assert parts == pytest.approx(memory.total.value)
+    slopes = {name: line.slope.value for name, line in memory.lines.items()}
+    assert slopes["workload_pss"] == pytest.approx(92 * 1024)
+    assert slopes["helpers_pss"] == pytest.approx(2.1 * 1024**2)
+    assert sum(slopes.values()) == pytest.approx(memory.total.value)
+    constants = sum(line.constant.value for line in memory.lines.values())
+    assert constants == pytest.approx(memory.of_total.constant.value)
+    assert memory.of_kernel
+    kernel = slopes["kernel_slab"] + slopes["kernel_page_tables"]
+    assert memory.of_kernel.slope.value == pytest.approx(kernel)
+
+
+def test_line_the_host_could_not_tell_is_absent(summary: Summary) -> None:
+    memory = isolator(summary, "lxc").memory
+    assert memory
+    assert "kernel_vmalloc" not in memory.lines
+    assert memory.each("kernel_vmalloc") is None
+
+
+def test_peaks_are_medians_and_say_when_they_are_bounds(summary: Summary) -> None:
+    runc, lxc = isolator(summary, "runc").memory, isolator(summary, "lxc").memory
+    assert runc
+    assert lxc
+    assert runc.peak
+    assert lxc.peak
+    assert (runc.peak.resident, runc.peak.charged, runc.peak.bound) == (128 * 1024, 2332 * 1024, True)
+    assert lxc.peak.charged is None
 
 
 def test_workload_of_a_guest_has_no_memory_of_its_own(summary: Summary) -> None:
     memory = isolator(summary, "qemu-tcg").memory
     assert memory
 
-    assert memory.workload is None
-    assert memory.helpers.value + memory.rest.value == pytest.approx(memory.total.value)
+    assert memory.each("workload_pss") is None
+    assert memory.each("guest_ram_pss")
 
 
 def test_memory_step_measured_again_counts_once_and_the_last_time(
     made_run: SyntheticRun, tmp_path: Path
 ) -> None:
     steps = [line for line in made_run.samples if line.cell == "memory/bare/hold"]
-    torn = [replace(line, value=1e12, detail={**line.detail, "rest": 1e12}) for line in steps[:2]]
+    torn = [replace(line, value=1e12, detail={**line.detail, "unattributed": 1e12}) for line in steps[:2]]
 
     run = replace(made_run, samples=(*torn, *made_run.samples))
 

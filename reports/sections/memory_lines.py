@@ -1,0 +1,80 @@
+"""The ledger of memory line by line: of each further instance, and of what comes once."""
+
+from collections.abc import Callable
+
+from isobench.reports import units
+from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, estimated
+from isobench.reports.stats import Estimate
+from isobench.reports.stats_lines import Line
+from isobench.reports.summary import MEMORY_LINES, Isolator, Memory, Summary
+
+KEY = "memory-lines"
+_LEAD = (
+    "Every line of the account of memory: a robust line through the readings at all numbers of instances, "
+    "with the same weights for all, so that each row adds up to its total. A dash means that the host cannot "
+    "tell, and what there is of it is unattributed; a guest's workload cannot be told from its RAM. The page "
+    "cache is in no line: the host can take it back."
+)
+_FIRST = ("workload_pss", "guest_ram_pss", "helpers_pss", "unattributed")
+"""Shown in a terminal of any width."""
+_PEAK_NOTE = (
+    "Resident counts from the execution of the workload on (of QEMU for a virtual machine), page cache "
+    "included. Charged is the peak of its cgroup, kernel memory included; ≤ says that it may have been the "
+    "runtime's, before it became the workload, which took no more."
+)
+
+
+def section(summary: Summary) -> Section | None:
+    """None for a run without readings of memory."""
+    found = [(isolator, isolator.memory) for isolator in summary.isolators if isolator.memory]
+    if not found:
+        return None
+    tables = [
+        _lines("Each further instance", found, lambda line: line.slope),
+        _lines("Once, with the first instance", found, lambda line: line.constant),
+    ]
+    if any(memory.peak for _, memory in found):
+        tables.append(_peaks(found))
+    return Section(KEY, "Memory, line by line", _LEAD, tuple(tables))
+
+
+def _lines(title: str, found: list[tuple[Isolator, Memory]], part: Callable[[Line], Estimate]) -> Table:
+    names = [name for name in MEMORY_LINES if any(name in memory.lines for _, memory in found)]
+    columns = (
+        Column("total"),
+        *(Column(MEMORY_LINES[name], room=0 if name in _FIRST else 150) for name in names),
+    )
+    rows = tuple(
+        Row(
+            isolator.name,
+            (
+                estimated(part(memory.of_total), units.nbytes, memory.cell),
+                *(
+                    estimated(part(memory.lines[name]), units.nbytes) if name in memory.lines else NO_FIGURE
+                    for name in names
+                ),
+            ),
+            isolator,
+        )
+        for isolator, memory in found
+    )
+    return Table(title, "isolator", columns, rows)
+
+
+def _peaks(found: list[tuple[Isolator, Memory]]) -> Table:
+    rows = tuple(
+        Row(isolator.name, _peak(memory), isolator) for isolator, memory in found if memory.peak is not None
+    )
+    return Table(
+        "Peak of one instance, medians", "isolator", (Column("resident"), Column("charged")), rows, _PEAK_NOTE
+    )
+
+
+def _peak(memory: Memory) -> tuple[Figure, Figure]:
+    peak = memory.peak
+    if peak is None:
+        return NO_FIGURE, NO_FIGURE
+    if peak.charged is None:
+        return Figure(units.nbytes(peak.resident), cell=peak.cell), NO_FIGURE
+    charged = f"{'≤ ' if peak.bound else ''}{units.nbytes(peak.charged)}"
+    return Figure(units.nbytes(peak.resident), cell=peak.cell), Figure(charged, cell=peak.cell)
