@@ -112,6 +112,8 @@ def configuration(site: Site, bundle: Bundle, limits: Limits) -> str:
         "lxc.pty.max = 0",
         "lxc.console.path = none",
         "lxc.mount.auto = proc:mixed sys:ro",
+        # As runc's containers here have no profile either; LXC's own is refused where it is not loaded.
+        "lxc.apparmor.profile = unconfined",
     ]
     if bundle.own:
         lines += [f"lxc.environment = {variable}" for variable in own.environment(bundle)]
