@@ -15,6 +15,7 @@ from isobench.benchmarks.contract import Benchmark, Context, Params
 from isobench.benchmarks.hostmemory import read_bystanders, read_host
 from isobench.benchmarks.ledger import LINES, Ledger
 from isobench.benchmarks.memory import Memory, MemoryParams
+from isobench.benchmarks.memory_floor import MemoryFloor, MemoryFloorParams
 from isobench.benchmarks.processes import read_descendants
 from isobench.benchmarks.startup import Startup, StartupParams
 from isobench.benchmarks.throttling import Throttling, ThrottlingParams
@@ -120,6 +121,40 @@ def test_instance_killed_while_it_is_held_is_a_failed_reading_and_nothing_is_lef
     assert found[0].status is Status.FAILED
     assert "instance 1: it has ended while it was held" in str(found[0].reason)
     assert all(reading.value is None for reading in found)
+
+
+@pytest.mark.parametrize("kind", LIMITED)
+def test_smallest_memory_of_a_container_is_found_with_less_failing(kind: str, site: Site) -> None:
+    params = MemoryFloorParams(resolution_kib=64, confirm=2)
+    (found,) = measured(MemoryFloor(), isolator(kind, site), site, params)
+    assert (found.status, found.reason) == (Status.OK, None)
+    assert found.detail["confirmed"] is True
+    # runc's own init has to fit in, a Go program; the workload alone takes 20 pages.
+    assert (float(found.value or 0) > MIB) is (kind == "runc")
+    assert found.detail["below_how"] in {"runc": {"refused", "oom-kill"}}.get(kind, {"oom-kill"})
+    assert int(found.detail["below_bytes"] or 0) == float(found.value or 0) - 64 * 1024
+
+
+def test_workload_that_no_limit_tried_can_run_has_no_smallest_memory(site: Site) -> None:
+    (found,) = measured(MemoryFloor(), isolator("runc", site), site, MemoryFloorParams(most_mib=1))
+    assert (found.status, found.value) == (Status.FAILED, None)
+    assert str(found.reason).startswith("it does not run with 1024 KiB, the most that was tried: ")
+
+
+def test_limit_of_memory_that_was_never_set_is_refused(site: Site) -> None:
+    forgetful = Forgetful("forgetful", Options())
+    (found,) = measured(MemoryFloor(), forgetful, site, MemoryFloorParams())
+    assert (found.status, found.value) == (Status.FAILED, None)
+    assert "in force is none" in str(found.reason)
+
+
+def test_ram_of_a_guest_is_limited_and_too_little_ends_it(site: Site) -> None:
+    params = MemoryFloorParams(most_mib_vm=96, starts_vm=3, confirm=1)
+    (found,) = measured(MemoryFloor(), isolator("qemu", site), site, params)
+    assert (found.status, found.reason) == (Status.OK, None)
+    assert 16 * MIB < float(found.value or 0) <= 96 * MIB
+    assert found.detail["below_how"] in {"ended", "timeout"}
+    assert int(found.detail["resolution_bytes"] or 0) % MIB == 0
 
 
 @pytest.mark.parametrize("kind", LIMITED)

@@ -20,6 +20,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from tests.perf.ledger import ledger_table
 from tests.perf.stamps import agreement
 
 from isobench.isolators.bare import Bare
@@ -228,6 +229,7 @@ def main() -> None:
         wide.print(table)
         if shutil.which("strace"):
             wide.print(stamps_table(site, stack))
+        wide.print(ledger_table(site))
     if lack := left_out():
         print(lack)
 

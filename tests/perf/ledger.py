@@ -1,0 +1,95 @@
+"""The lines of the ledger of memory against what the host says it has lost, in ``make perf``.
+
+Ours is the sum of what is attributed, without the rest that closes the account, and the change of bystanders.
+The reference is the fall of MemAvailable with the pages on per-CPU lists, which the kernel makes from free
+pages and its lists of file pages: none of the counters of the lines is in it.
+"""
+
+import re
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from isobench import starter
+from isobench.benchmarks.ledger import LINES, Entry, Ledger
+from isobench.isolators.contract import Isolator, Site, agent_bundle
+from isobench.isolators.readiness import check
+from isobench.isolators.registry import REGISTRY
+from isobench.model import Status
+
+KINDS = {"bare": 32, "chroot": 32, "namespaces": 32, "cgroups": 32, "lxc": 16, "runc": 16, "qemu": 1}
+"""And how many instances are held."""
+ROUNDS = 5
+WITHIN = 0.10
+WITHIN_BYTES = 256 * 1024
+_KIB = 1024
+_PAGE = 4096
+
+
+def available_bytes() -> int:
+    """MemAvailable and the pages on per-CPU lists, which it leaves out."""
+    meminfo = Path("/proc/meminfo").read_text()
+    zoneinfo = Path("/proc/zoneinfo").read_text()
+    kib = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo, re.MULTILINE)
+    assert kib, "no MemAvailable in /proc/meminfo"
+    listed = sum(map(int, re.findall(r"^ +count: +(\d+)$", zoneinfo, re.MULTILINE)))
+    return int(kib[1]) * _KIB + listed * _PAGE
+
+
+def attributed_bytes(entry: Entry) -> int:
+    """Every line but the rest, and what bystanders took meanwhile."""
+    lines = sum(
+        value for name in LINES if name != "unattributed" and (value := entry.lines[name]) is not None
+    )
+    return lines + int(entry.detail["bystanders_change"] or 0)
+
+
+def one_round(isolator: Isolator[Any], site: Site, instances: int) -> tuple[int, int]:
+    """Ours and the reference, in bytes."""
+    bundle = agent_bundle(site, "hold")
+    with (
+        isolator.prepare(site, bundle, slots=instances) as launch,
+        starter.session(site.agent, launch, timeout_s=60, slots=instances) as session,
+    ):
+        ledger = Ledger(session, launch, isolator, site)
+        ledger.open()
+        before = available_bytes()
+        for _ in range(instances):
+            event = session.start()
+            if event.status is not Status.OK:
+                raise SystemExit(f"{isolator.name}: a start failed: {event.reason} {event.stderr}")
+            ledger.add(event)
+        entry = ledger.read()
+        return attributed_bytes(entry), before - available_bytes()
+
+
+def verdict(ours: float, reference: float) -> str:
+    """Whether both agree within 10 % or 256 KiB, whichever is more."""
+    return "yes" if abs(ours - reference) <= max(WITHIN * abs(reference), WITHIN_BYTES) else "NO"
+
+
+def rows(site: Site) -> Iterator[tuple[str, ...]]:
+    """One for each isolator this host has; medians over the rounds."""
+    for kind, instances in KINDS.items():
+        cls = REGISTRY.load(kind)
+        isolator = cls(kind, cls.Options())
+        if not check(isolator, site).usable:
+            continue
+        found = [one_round(isolator, site, instances) for _ in range(ROUNDS)]
+        ours, reference = (statistics.median(column) for column in zip(*found, strict=True))
+        ratio = f"{ours / reference:.3f}" if reference else "-"
+        figures = (f"{ours / _KIB:.0f} KiB", f"{reference / _KIB:.0f} KiB", ratio, verdict(ours, reference))
+        yield kind, str(instances), *figures
+
+
+def ledger_table(site: Site) -> Table:
+    """The lines of every isolator against the host's own account."""
+    table = Table(title=f"Lines of the ledger against the fall of MemAvailable, medians of {ROUNDS} rounds")
+    for heading in ("isolator", "instances", "attributed", "host lost", "ratio", "within 10 % or 256 KiB"):
+        table.add_column(heading, justify="left" if heading == "isolator" else "right")
+    for row in rows(site):
+        table.add_row(*row)
+    return table
