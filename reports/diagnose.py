@@ -20,6 +20,7 @@ from isobench.reports.diagnostics import (
     Drift,
     FewBlocks,
     Outliers,
+    OutlyingReadings,
     Quantised,
     SampleId,
     Severity,
@@ -28,7 +29,7 @@ from isobench.reports.diagnostics import (
 )
 from isobench.reports.stats_blocks import block_medians, first_of_block, levels, trend
 from isobench.reports.stats_modes import Modes, two_modes
-from isobench.reports.summary import Startup, Summary
+from isobench.reports.summary import Memory, Startup, Summary
 
 MODES_LEVEL = 0.05
 """The dip test's null is the uniform distribution: others with one peak reach its level far more seldom."""
@@ -54,8 +55,9 @@ _INVOKE, _READY = PHASES[0], "ready"
 
 
 def diagnose(summary: Summary) -> tuple[Diagnostic, ...]:
-    """All that the starts of a run say, warnings first; nothing is said twice in other words."""
+    """All that the samples of a run say, warnings first; nothing is said twice in other words."""
     found = [one for look in _LOOKS for one in look(summary.startups)]
+    found += _outlying_readings(summary.memories)
     told = [one for one in found if not any(_covers(other, one) for other in found)]
     return tuple(sorted(told, key=lambda one: one.severity is not Severity.WARNING))
 
@@ -215,6 +217,14 @@ def _few_blocks(startups: Sequence[Startup]) -> Iterator[Diagnostic]:
     if few:
         least = min(len(set(startup.blocks)) for startup in few)
         yield FewBlocks(tuple(startup.isolator for startup in few), (), least)
+
+
+def _outlying_readings(memories: Sequence[Memory]) -> Iterator[Diagnostic]:
+    for memory in memories:
+        if memory.outlying:
+            samples = memory.cell.samples
+            found = tuple(SampleId(memory.cell.id, row, samples[row - 1].block) for row in memory.outlying)
+            yield OutlyingReadings((memory.isolator,), found, memory.blocks * len(memory.counts))
 
 
 _LOOKS: tuple[Callable[[Sequence[Startup]], Iterator[Diagnostic]], ...] = (

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from isobench.reports import units
+from isobench.reports.stats_lines import OUTLYING
 
 MIN_BLOCKS = 5
 """For an interval that covers 90 times in 100 where blocks differ; see :mod:`isobench.reports.stats`."""
@@ -176,11 +177,9 @@ class Outliers(Diagnostic):
 
     @property
     def text(self) -> str:
-        places = ", ".join(f"{sample.row} (block {sample.block})" for sample in self.samples[:_NAMED])
-        more = f" and {len(self.samples) - _NAMED} more" if len(self.samples) > _NAMED else ""
         return (
             f"{len(self.seconds)} of {self.starts} starts lie far from the others, the furthest at "
-            f"{units.times(self.furthest_ratio)} the median: attempt {places}{more}."
+            f"{units.times(self.furthest_ratio)} the median: {_places(self.samples)}."
         )
 
 
@@ -220,6 +219,33 @@ class FewBlocks(Diagnostic):
             f"Intervals rest on {self.blocks} {'block' if self.blocks == 1 else 'blocks'}: they cannot tell "
             "how much blocks differ, and are too narrow where they do."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class OutlyingReadings(Diagnostic):
+    """Readings of memory that do not agree with the others; ``samples`` are these."""
+
+    title = "Outlying readings"
+    severity = Severity.NOTE
+    advice = (
+        "Something else took or freed memory meanwhile: see ps -eo rss,pid,args --sort=-rss and run again."
+    )
+
+    readings: int
+    """Of the same cell, these included."""
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{len(self.samples)} of {self.readings} readings of memory lie off the line through the others "
+            f"and weigh less than {OUTLYING:g} in it: {_places(self.samples)}."
+        )
+
+
+def _places(samples: tuple[SampleId, ...]) -> str:
+    named = ", ".join(f"{sample.row} (block {sample.block})" for sample in samples[:_NAMED])
+    more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
+    return f"attempt {named}{more}"
 
 
 def _percent(ratio: float) -> str:

@@ -156,7 +156,7 @@ def _memory(cell: CellSummary) -> Memory | None:
         counts=tuple(counts_seen),
         blocks=len({sample.block for sample, _ in steps}),
         unsteady=sum(sample.detail.get("steady") is False for sample, _ in steps),
-        outlying=len(found.outlying),
+        outlying=tuple(_row(cell, steps[place][0]) for place in found.outlying),
         lines={name: line for name, line in found.lines.items() if name in MEMORY_LINES},
         of_total=found.lines[_TOTAL],
         of_kernel=found.lines.get(_KERNEL),
@@ -199,6 +199,10 @@ def _steps(cell: CellSummary) -> list[Sample]:
     """Readings of memory; of a step measured again after an interruption the last: its block is whole."""
     last = {(sample.block, _instances(sample)): sample for sample in _counted(cell, FOOTPRINT)}
     return list(last.values())
+
+
+def _row(cell: CellSummary, sample: Sample) -> int:
+    return 1 + next(place for place, other in enumerate(cell.samples) if other is sample)
 
 
 def _instances(sample: Sample) -> int | None:

@@ -29,13 +29,12 @@ Robust lines, slope and constant, whose parts add up: :func:`isobench.reports.st
 """
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 LEVEL = 0.95
 
@@ -158,33 +157,6 @@ def ratio_of_medians(
     return Estimate(value, _percentile_interval(medians / floors))
 
 
-def slope(points: Iterable[tuple[Hashable, float, float]]) -> Estimate:
-    """The common slope of y over x in several groups, from (group, x, y); each group has its own offset.
-
-    Least squares on deviations from the group's means ("within" estimator: Wooldridge, Econometric Analysis
-    of Cross Section and Panel Data, 10.5), with Student's interval on n - groups - 1 degrees of freedom.
-
-    Chosen over Theil-Sen for being linear in y: slopes of parts add up to the slope of their sum, so a
-    ledger of memory by owner still reconciles. An outlier shows as a wide interval. Raises ValueError when
-    no group has two different x.
-    """
-    rows = sorted(points, key=lambda row: (row[1], row[2]))
-    _checked(value for _, x, y in rows for value in (x, y))
-    groups = [group for group, _, _ in rows]
-    x, y = (_within(groups, column) for column in ([x for _, x, _ in rows], [y for _, _, y in rows]))
-    spread = float(x @ x)
-    if spread == 0:
-        raise ValueError("a slope needs a group with two different x")
-    value = float(x @ y) / spread
-    freedom = len(rows) - len(set(groups)) - 1
-    if freedom < 1:
-        return Estimate(value, None)
-    residuals = y - value * x
-    error = float(np.sqrt(residuals @ residuals / freedom / spread))
-    half = error * float(special.stdtrit(freedom, (1 + LEVEL) / 2))
-    return Estimate(value, Interval(value - half, value + half))
-
-
 def _checked(values: Iterable[float]) -> _Floats:
     """The values in ascending order. Raises ValueError for none at all and for what is no number."""
     data = np.sort(np.fromiter(values, dtype=np.float64))
@@ -218,15 +190,6 @@ def _grouped(values: Iterable[float], groups: Iterable[int]) -> _Sample:
     ranks = np.argsort(labels, kind="stable")
     names, starts, sizes = np.unique(labels[ranks], return_index=True, return_counts=True)
     return _Sample(checked, tuple(names.tolist()), ranks, starts, sizes)
-
-
-def _within(groups: Sequence[Hashable], column: Sequence[float]) -> _Floats:
-    """Deviations from the mean of the value's own group."""
-    data = np.asarray(column, dtype=np.float64)
-    for group in set(groups):
-        members = np.array([other == group for other in groups])
-        data[members] -= data[members].mean()
-    return data
 
 
 def _quantile(sample: _Sample, part: float) -> Estimate:

@@ -99,7 +99,7 @@ class Memory:
     blocks: int
     unsteady: int
     """Readings taken while the host had not come to rest."""
-    outlying: int
+    outlying: tuple[int, ...]
     """Readings that weigh little, as they do not agree with the others."""
     lines: Mapping[str, Line]
     """By the names in :data:`MEMORY_LINES`, those the host could tell."""

@@ -19,6 +19,7 @@ from isobench.reports.diagnostics import (
     Drift,
     FewBlocks,
     Outliers,
+    OutlyingReadings,
     Quantised,
     Severity,
     SlowFirstStart,
@@ -216,6 +217,25 @@ def test_outlier_is_told_with_its_place_and_stays_in_the_figures(
     assert sample.block == slow.block
     assert chroot.cell.samples[sample.row - 1].value == 0.5
     assert str(sample) == f"startup/chroot/ready#{sample.row}"
+
+
+def test_reading_of_memory_off_the_line_is_told_with_its_place(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    readings = [line for line in made_run.samples if line.cell == "memory/bare/hold"]
+    blocks = [replace(line, block=line.block + 2 * more) for more in (0, 1, 2) for line in readings]
+    blocks = [replace(line, value=(line.value or 0) + 1000 * place) for place, line in enumerate(blocks)]
+    blocks[5] = replace(blocks[5], value=1e9)
+    run = replace(made_run, samples=(*made_run.only(lambda line: line not in readings).samples, *blocks))
+
+    summary = summarize(run.write(tmp_path / "run"))
+    one = only([one for one in diagnose(summary) if isinstance(one, OutlyingReadings)])
+
+    assert one.isolators == ("bare",)
+    assert [(str(sample), sample.block) for sample in one.samples] == [
+        ("memory/bare/hold#6", blocks[5].block)
+    ]
+    assert f"1 of {sum(line.metric == 'footprint' for line in blocks)} readings" in one.text
 
 
 def test_clock_that_advances_in_steps_is_told(run: Of) -> None:

@@ -19,15 +19,11 @@ from isobench.reports.stats import (
     ecdf,
     median,
     ratio_of_medians,
-    slope,
 )
 
 TIMES = st.floats(1e-6, 1e3, allow_nan=False)
 SAMPLES = st.lists(TIMES, min_size=1, max_size=40)
 BLOCKED = st.lists(st.tuples(TIMES, st.integers(0, 6)), min_size=MIN_FOR_INTERVAL, max_size=40)
-BYTES = st.integers(-(2**40), 2**40)
-LEDGERS = st.lists(st.tuples(BYTES, BYTES, BYTES), min_size=8, max_size=8)
-COUNTS = tuple((block, count) for block in (0, 1) for count in (1, 2, 4, 8))
 
 quickly = settings(max_examples=40, deadline=None)
 
@@ -112,34 +108,6 @@ def test_median_interval_covers_the_true_median_about_as_often_as_it_says() -> N
     assert 180 <= hits <= 200
 
 
-def test_slope_of_a_line_with_an_offset_in_each_group_is_exact() -> None:
-    points = [(block, n, 100.0 * n + 1e6 * block) for block, n in COUNTS]
-
-    found = slope(points)
-
-    assert near(found.value, 100)
-    assert near(interval_of(found).low, 100)
-
-
-def test_slope_and_interval_agree_with_a_regression_worked_by_hand() -> None:
-    # x = 1, 2, 3, 4 and y = 2, 4, 5, 8: slope 9.5/5, residual sum of squares 0.7, t(2) = 4.30265.
-    found = slope([("a", x, y) for x, y in zip((1, 2, 3, 4), (2, 4, 5, 8), strict=True)])
-
-    half = 4.302652729911275 * math.sqrt(0.7 / 2 / 5)
-    assert near(found.value, 1.9)
-    assert near(interval_of(found).low, 1.9 - half)
-    assert near(interval_of(found).high, 1.9 + half)
-
-
-def test_slope_of_two_points_has_no_interval() -> None:
-    assert slope([("a", 1, 1), ("a", 2, 5)]) == Estimate(4, None)
-
-
-def test_slope_over_one_x_is_refused() -> None:
-    with pytest.raises(ValueError, match="two different x"):
-        slope([("a", 1, 1), ("b", 2, 5)])
-
-
 @pytest.mark.parametrize("bad", [[], [1.0, math.nan], [math.inf, 1.0]])
 @pytest.mark.parametrize(
     "figure",
@@ -148,7 +116,6 @@ def test_slope_over_one_x_is_refused() -> None:
         lambda values: median(*one(values)),
         lambda values: ratio_of_medians(*one(values), *one([1.0])),
         lambda values: ratio_of_medians(*one([1.0]), *one(values)),
-        lambda values: slope([("a", value, value) for value in values]),
     ],
 )
 def test_nothing_and_what_is_no_number_are_refused(
@@ -281,24 +248,3 @@ def test_ratio_lies_in_its_interval_and_depends_neither_on_the_unit_nor_on_the_o
 
     assert found.value in interval_of(found)
     assert ratio_of_medians(*columns(larger[0]), *columns(larger[1])) == found
-
-
-@quickly
-@given(LEDGERS)
-def test_slopes_of_parts_add_up_to_the_slope_of_their_sum(parts: list[tuple[int, int, int]]) -> None:
-    rows = list(zip(COUNTS, parts, strict=True))
-    single = [slope((block, n, part[owner]) for (block, n), part in rows).value for owner in range(3)]
-    total = slope((block, n, sum(part)) for (block, n), part in rows).value
-
-    assert near(sum(single), total, 2**40)
-
-
-@quickly
-@given(st.lists(BYTES, min_size=8, max_size=8), st.integers(-(2**30), 2**30))
-def test_slope_does_not_see_an_offset_of_a_group_and_contains_its_value(ys: list[int], offset: int) -> None:
-    points = [(block, n, float(y)) for (block, n), y in zip(COUNTS, ys, strict=True)]
-    found = slope(points)
-    moved = slope((block, n, y + offset * block) for block, n, y in points)
-
-    assert near(found.value, moved.value, 2**40)
-    assert found.value in interval_of(found)
