@@ -45,11 +45,13 @@ FULL: Mapping[str, Any] = {
 """The built-in matrix: enough starts for a 99th percentile, enough blocks for an honest interval of all."""
 
 QUICK: Mapping[str, Any] = {
-    # A search for the least memory an emulated guest boots with takes half a minute.
-    "run": {"blocks": 5, "benchmarks": [name for name in DEFAULT_BENCHMARKS if name != "memory-floor"]},
+    # The others take minutes with emulated guests: isobench run --plan
+    "run": {"blocks": 5, "benchmarks": ["startup", "memory", "throttling", "teardown", "primitives"]},
     # Eight emulated guests would take a third of the whole.
     "memory": {"blocks": 2, "instances_vm": [1, 2, 4]},
     "throttling": {"blocks": 2},
+    "teardown": {"blocks": 1, "how": ["kill"], "instances": 5, "instances_vm": 1},
+    "primitives": {"blocks": 1},
 }
 """Its short form, for a first look: under three minutes with a guest under software emulation."""
 
