@@ -12,6 +12,8 @@ BUILTIN = {
     "memory": "isobench.benchmarks.memory:Memory",
     "memory-floor": "isobench.benchmarks.memory_floor:MemoryFloor",
     "throttling": "isobench.benchmarks.throttling:Throttling",
+    "teardown": "isobench.benchmarks.teardown:Teardown",
+    "density": "isobench.benchmarks.density:Density",
     "primitives": "isobench.benchmarks.primitives:Primitives",
     "fake": "isobench.benchmarks.fake:FakeBenchmark",
 }
