@@ -7,6 +7,7 @@ small archive that unpacks without end is stopped.
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import tarfile
@@ -17,12 +18,14 @@ from typing import IO, Protocol, cast
 
 import zstandard
 
-from isobench.isolators.images.entry import Content, Entries, Entry, Kind
+from isobench.isolators.images.entry import CHUNK_BYTES, Content, Entries, Entry, Kind
 from isobench.isolators.images.paths import Refusal
 
-_BLOCK_BYTES = 1 << 16
 _HEADER_BYTES = 1 << 19
 """Most that the headers of one entry may have: long names, a map of holes, extended attributes."""
+
+_MAX_DIGITS = 1024
+"""In a row, in headers. tarfile looks for a number in them in quadratic time: minutes for _HEADER_BYTES."""
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -77,7 +80,7 @@ def entries(file: IO[bytes], limit_bytes: int) -> Entries:
             yield _entry(member), None if content is None else _Guarded(content, form)
         # Or else nobody would compare the checksum that stands at the end.
         meter.reading_headers = False
-        while meter.read(_BLOCK_BYTES):
+        while meter.read(CHUNK_BYTES):
             pass
 
 
@@ -87,7 +90,7 @@ def _tar(meter: "_Meter") -> Iterator[tarfile.TarFile]:
     with tarfile.open(
         fileobj=cast(IO[bytes], meter),
         mode="r|",
-        bufsize=_BLOCK_BYTES,
+        bufsize=tarfile.BLOCKSIZE,  # no reading ahead: the meter is to know what is a header
         tarinfo=_StrictMember,
         encoding="utf-8",
         errors="surrogateescape",
@@ -125,6 +128,7 @@ class _Meter:
         self._limit_bytes = limit_bytes
         self._left = limit_bytes
         self._headers_left = _HEADER_BYTES
+        self._digits = 0
         self._reading_headers = True
 
     @property
@@ -146,10 +150,16 @@ class _Meter:
                 f"unpacked, it has more than {self._limit_bytes} bytes: half of what the disk has free"
             )
         if self._reading_headers:
-            self._headers_left -= len(data)
-            if self._headers_left < 0:
-                raise Refusal(f"the headers of an entry have more than {_HEADER_BYTES} bytes")
+            self._check_headers(data)
         return data
+
+    def _check_headers(self, data: bytes) -> None:
+        self._headers_left -= len(data)
+        if self._headers_left < 0:
+            raise Refusal(f"the headers of an entry have more than {_HEADER_BYTES} bytes")
+        self._digits = self._digits + len(data) if data.isdigit() else 0
+        if self._digits > _MAX_DIGITS:
+            raise Refusal(f"the headers of an entry have a number of more than {_MAX_DIGITS} digits")
 
 
 class _Guarded:
@@ -188,7 +198,8 @@ def _decompressed(file: IO[bytes], form: str) -> _Source:
         case "xz":
             return lzma.LZMAFile(file)
         case "zstd":
-            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            return io.BufferedReader(cast(io.RawIOBase, stream))
         case _:
             return file
 

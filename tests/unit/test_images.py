@@ -303,6 +303,12 @@ def test_header_that_would_fill_the_memory_is_refused(refused: Callable[..., str
     assert "the headers of an entry have more than" in refused((info, b""))
 
 
+def test_header_that_takes_a_parser_minutes_is_refused(refused: Callable[..., str]) -> None:
+    info, _ = member("x", type=tarfile.XHDTYPE, size=400_000)
+    header = info.tobuf(tarfile.USTAR_FORMAT) + b"1" * 400_000 + bytes(-400_000 % 512)
+    assert "a number of more than" in refused(data=header + packed([member("f", b"")]))
+
+
 def test_headers_of_headers_are_refused(refused: Callable[..., str]) -> None:
     info, _ = member("x", b"", type=tarfile.XHDTYPE)
     assert "damaged" in refused(data=info.tobuf(tarfile.USTAR_FORMAT) * 900 + bytes(1024))
