@@ -26,6 +26,9 @@ _KERNEL_ARGUMENTS = (
 )
 """Only what the kernel knows: an unknown word without `.` or `=` would become an argument of init."""
 
+_LARGE_ROOT = ("rootfstype=ramfs",)
+"""A tmpfs, the usual choice, takes half of the RAM at most, of what is left beside the packed archive."""
+
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=,@%+-]+")
 
 _MAX_LINE_BYTES = 2047
@@ -47,6 +50,8 @@ class Machine:
     memory_mib: int
     kernel: Path
     initramfs: Path
+    large_root: bool = False
+    """The initramfs is more than the agent: its file system may take more than half of the RAM."""
 
     def argv(self, command: Sequence[str], directory: Path) -> tuple[str, ...]:
         """The command line that runs ``command`` in the guest, with its monitor socket in ``directory``.
@@ -63,7 +68,7 @@ class Machine:
             *_LINES,
             *("-device", "isa-debug-exit,iobase=0xf4,iosize=1"),
             *("-kernel", str(self.kernel), "-initrd", str(self.initramfs)),
-            *("-append", kernel_line(command)),
+            *("-append", kernel_line(command, _LARGE_ROOT if self.large_root else ())),
         )
 
     def _cpu(self) -> tuple[str, ...]:
@@ -86,13 +91,13 @@ def socket_path(directory: Path) -> Path:
     return directory / "qmp-{n}"
 
 
-def kernel_line(command: Sequence[str]) -> str:
-    """The kernel's command line: its own arguments, and after ``--`` those of init.
+def kernel_line(command: Sequence[str], more: Sequence[str] = ()) -> str:
+    """The kernel's command line: its own arguments with ``more``, and after ``--`` those of init.
 
     Quoting is what lib/cmdline.c of the kernel understands: a word in double quotes, and no way to write
     a double quote. Raises UsageError for what cannot be said that way or is too long.
     """
-    line = " ".join((*_KERNEL_ARGUMENTS, "--", "init", *map(_word, command)))
+    line = " ".join((*_KERNEL_ARGUMENTS, *more, "--", "init", *map(_word, command)))
     if len(os.fsencode(line)) > _MAX_LINE_BYTES or len(command) > _MAX_WORDS:
         raise UsageError(
             f"the command {command[0]!r} is too long for a guest's kernel: {len(command)} words "

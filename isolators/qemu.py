@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from isobench.errors import HostUnfitError, UsageError
-from isobench.isolators import contract, guestkernel, kvm
+from isobench.isolators import contract, guest, guestkernel, kvm
 from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
 from isobench.isolators.initramfs import image
 from isobench.isolators.machine import Machine, socket_path
@@ -87,10 +87,20 @@ class Qemu(Isolator[QemuOptions]):
             machine = replace(machine, memory_mib=whole_mib(limits.memory_bytes))
         group = f"{site.token}/{self.kind}-{{n}}"
         with tempfile.TemporaryDirectory(dir=site.work, prefix="qemu-") as directory:
-            argv = machine.argv(bundle.argv, Path(directory))
+            command, ready = bundle.argv, bundle.ready
+            if bundle.own:
+                initramfs = guest.image_of(bundle, site, Path(directory))
+                if (
+                    limits.memory_bytes is None
+                ):  # else whoever has set the limit wants to see what comes of it
+                    guest.check_room(initramfs, machine.memory_mib)
+                machine = replace(machine, initramfs=initramfs, large_root=True)
+                command, ready = guest.COMMAND, guest.seen_from_outside(ready)
+            argv = machine.argv(command, Path(directory))
             yield Launch(
                 host_argv=argv,
                 spawn=argv,
+                ready=ready,
                 console=True,
                 guest_memory_bytes=machine.memory_mib * MIB,
                 cgroups=site.cgroups.directories(group) if limits.cpu else (),
