@@ -28,7 +28,7 @@ from isobench.benchmarks.ledger import (
 )
 from isobench.benchmarks.memory import Memory, MemoryParams
 from isobench.benchmarks.processes import Process
-from isobench.errors import CgroupError
+from isobench.errors import CgroupError, CgroupGoneError
 from isobench.isolators.cgroup import CgroupTree
 from isobench.isolators.contract import Site
 from isobench.isolators.fake import Fake, FakeOptions
@@ -351,6 +351,16 @@ def test_instance_that_ends_while_it_is_held_fails_the_step(bench: Bench, gone: 
     found = bench.readings(Host(gone=gone), fake(), MemoryParams(instances=(1, 2)))
     assert [(one.status, one.value) for one in found] == [(Status.FAILED, None)]
     assert found[0].reason == "instance 1: it has ended while it was held (process 100)"
+
+
+def test_instance_whose_cgroup_vanishes_fails_the_step(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_tree: NoTree, pid: int) -> None:
+        raise CgroupGoneError(f"process {pid} has ended: it is in no cgroup")
+
+    monkeypatch.setattr(NoTree, "of", gone)
+    (found,) = bench.readings(Host(), fake(), MemoryParams(instances=(1, 2)))
+    assert found.status is Status.FAILED
+    assert found.reason == "instance 1: process 101 has ended: it is in no cgroup"
 
 
 def test_step_the_host_cannot_hold_is_refused_before_it_begins(bench: Bench) -> None:
