@@ -62,6 +62,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     note: str = ""
+    brief: bool = True
+    """Worth its lines in the terminal at the end of a run that has an overview as well."""
 
 
 @dataclass(frozen=True, slots=True)

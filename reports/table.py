@@ -11,7 +11,6 @@ from isobench.model import Status
 from isobench.reports import rows, units, verdict
 from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import Diagnostic, Severity
-from isobench.reports.section import Section
 from isobench.reports.section import Table as SectionTable
 from isobench.reports.sections import sections
 from isobench.reports.summary import Isolator, Summary
@@ -30,10 +29,11 @@ _NAMED = 3
 """Isolators that are named one by one; of more it is told how many."""
 
 
-def render_summary(summary: Summary, console: Console) -> None:
+def render_summary(summary: Summary, console: Console, *, brief: bool = False) -> None:
     """Print a run: what it was, its tables, what to be wary of, and every cell that did not end ok.
 
     Columns are left out where the console is too narrow for them; the console decides about colours.
+    ``brief`` leaves out the tables for those who dig, and says where they are.
     """
     console.print(_text(f"{summary.record.run_id} on {_host(summary)}", "bold"))
     if summary.compared:
@@ -42,8 +42,14 @@ def render_summary(summary: Summary, console: Console) -> None:
     if summary.limits:
         console.print()
         console.print(_limits(summary))
-    for section in sections(summary):
-        _print_section(section, console)
+    tables = [table for section in sections(summary) for table in section.tables]
+    shown = [table for table in tables if table.brief or not (brief and summary.compared)]
+    for table in shown:
+        _print_table(table, console)
+    if len(shown) < len(tables):
+        more = f"{len(tables) - len(shown)} more tables: isobench report {summary.folder} --summary"
+        console.print()
+        _print_folded(more, console, style="dim", indent=0)
     for caution in verdict.cautions(summary):
         _print_caution(caution, console)
     _print_diagnostics(diagnose(summary), console)
@@ -81,18 +87,18 @@ def _overview(summary: Summary, width: int) -> Table:
     return table
 
 
-def _print_section(section: Section, console: Console) -> None:
-    for table in section.tables:
-        console.print()
+def _print_table(table: SectionTable, console: Console) -> None:
+    console.print()
+    if table.title:
         console.print(_text(table.title, "bold"))
-        shown = [at for at, column in enumerate(table.columns) if console.width >= column.room]
-        drawn = _table(table.first, *(table.columns[at].title for at in shown))
-        for row in table.rows:
-            name = _name(row.isolator) if row.isolator else _text(row.name)
-            drawn.add_row(name, *(_figure(row.figures[at].text) for at in shown))
-        console.print(drawn)
-        if table.note:
-            _print_folded(table.note, console, style="dim", indent=0)
+    shown = [at for at, column in enumerate(table.columns) if console.width >= column.room]
+    drawn = _table(table.first, *(table.columns[at].title for at in shown))
+    for row in table.rows:
+        name = _name(row.isolator) if row.isolator else _text(row.name)
+        drawn.add_row(name, *(_figure(row.figures[at].text) for at in shown))
+    console.print(drawn)
+    if table.note:
+        _print_folded(table.note, console, style="dim", indent=0)
 
 
 def _markdown_section(table: SectionTable) -> str:

@@ -31,8 +31,8 @@ def seconds(value: float) -> str:
 
 
 def nbytes(value: float) -> str:
-    """``92.0 KiB``, ``-1.50 MiB``."""
-    return _scaled(value, _BYTES)
+    """``92.0 KiB``, ``-1.50 MiB``, ``514 B``: there is no part of a byte."""
+    return _scaled(value if _reaches(value, 2.0**10) else round(value), _BYTES)
 
 
 def byte_unit(value: float) -> tuple[float, str]:

@@ -74,7 +74,7 @@ def _alone(cells: Sequence[CellSummary]) -> Table | None:
         for row in _row(name, [cell for cell in cells if _primitive(cell) == name])
     )
     columns = (Column("alone"), Column("undone"), Column("drained"))
-    return Table("Each primitive alone, medians", "primitive", columns, rows) if rows else None
+    return Table("Each primitive alone, medians", "primitive", columns, rows, brief=False) if rows else None
 
 
 def _row(name: str, cells: Sequence[CellSummary]) -> Iterator[Row]:
@@ -103,7 +103,7 @@ def _sequence(cell: CellSummary) -> Table:
     left_out = dict.fromkeys(str(s.detail["left_out"]) for s in cell.samples if "left_out" in s.detail)
     note = f"Left out, for this host refuses it: {_words('; '.join(left_out))}." if left_out else ""
     columns = (Column("this step"), Column("since the begin"))
-    return Table(f"{title}, medians", "step", columns, tuple(rows), note)
+    return Table(f"{title}, medians", "step", columns, tuple(rows), note, brief=False)
 
 
 def _plot(cell: CellSummary) -> Plot:

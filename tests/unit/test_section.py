@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -86,3 +87,16 @@ def test_estimate_shows_an_interval_only_where_its_limits_differ() -> None:
     assert estimated(None, seconds) == NO_FIGURE
     assert estimated(Estimate(1.0, Interval(0.9, 1.1)), seconds) == Figure("1.00 s", "900 ms to 1.10 s")
     assert estimated(Estimate(1.0, Interval(0.9999, 1.0001)), seconds).small == ""
+
+
+def test_table_for_those_who_dig_is_left_out_at_the_end_of_a_run_and_told_of(
+    summary: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = replace(part(summary), tables=(replace(part(summary).tables[0], brief=False),))
+    monkeypatch.setattr(parts, "import_module", lambda _: SimpleNamespace(section=lambda _: deep))
+    console = Console(file=io.StringIO(), width=200)
+    table.render_summary(summary, console, brief=True)
+    assert isinstance(console.file, io.StringIO)
+    assert "Cost" not in console.file.getvalue()
+    assert f"2 more tables: isobench report {summary.folder} --summary" in console.file.getvalue()
+    assert "Cost" in printed(summary, 200)

@@ -40,14 +40,14 @@ def report(
         print(write(results, file or results[0] / REPORT_FILE))
 
 
-def print_summary(results: list[Path]) -> None:
-    """The table of each result folder, on standard output."""
+def print_summary(results: list[Path], *, brief: bool = False) -> None:
+    """The tables of each result folder, on standard output; ``brief``: not those for who digs."""
     from isobench.reports.load import summarize
     from isobench.reports.table import render_summary
 
     console = output.console()
     for folder in results:
-        render_summary(summarize(folder), console)
+        render_summary(summarize(folder), console, brief=brief)
 
 
 def write(results: list[Path], file: Path) -> Path:

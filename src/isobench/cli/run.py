@@ -166,7 +166,7 @@ def _finish(outcome: Outcome, *, report: bool, json: bool) -> None:
     if outcome.status == "nothing to do":
         output.note(f"{outcome.folder}: this run is complete, nothing is left to measure")
     if not json:
-        print_summary([outcome.folder])
+        print_summary([outcome.folder], brief=True)
     page = write([outcome.folder], outcome.folder / REPORT_FILE) if report else None
     if json:
         output.print_json(as_json(outcome, page))
