@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil, exp, log
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,7 +25,13 @@ _IN_SIGHT = 0.02
 """Part of all starts that may lie beyond the axis; they are drawn at its edge as triangles."""
 _LEAST_RANGE = 1.1
 _TICKS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
+_NEAR = 0.15
 _BLOCK_JITTER = 0.28
+
+_BEYOND: Look = {"s": 28, "color": svg.SERIES[1], "clip_on": False}
+_LOOKS: dict[str, Look] = {"o": {"s": 12, "color": svg.SERIES[0], "alpha": 0.55}, "^": _BEYOND, "v": _BEYOND}
+
+Reach: TypeAlias = tuple[float, float]
 
 
 def shares(summary: Summary, width_px: int) -> Figure:
@@ -91,33 +98,25 @@ def _stairs(axes: Axes, canvas: Canvas, place: int, isolator: Isolator) -> None:
     )
 
 
-def _panel(axes: Axes, canvas: Canvas, isolator: Isolator, reach: float) -> None:
+def _panel(axes: Axes, canvas: Canvas, isolator: Isolator, reach: Reach) -> None:
     startup = isolator.startup
     if startup is None:
         return
     middle = startup.ready.median.value
     ratios = [value / middle for value in startup.seconds]
-    places = [
-        block + offset
-        for block, offset in zip(startup.blocks, jitter(len(ratios), _BLOCK_JITTER), strict=True)
+    offsets = jitter(len(ratios), _BLOCK_JITTER)
+    points = [
+        (block + offset, *_place(ratio, reach))
+        for block, offset, ratio in zip(startup.blocks, offsets, ratios, strict=True)
     ]
-    for marker, inside in (("o", _within), ("^", _above), ("v", _below)):
-        points = [(x, y) for x, y in zip(places, ratios, strict=True) if inside(y, reach)]
-        if points:
-            axes.scatter(
-                [x for x, _ in points],
-                [min(max(y, 1 / reach), reach) for _, y in points],
-                s=12 if marker == "o" else 28,
-                marker=marker,
-                color=svg.SERIES[0] if marker == "o" else svg.SERIES[1],
-                alpha=0.55 if marker == "o" else 1,
-                linewidths=0,
-                clip_on=False,
-            )
+    for marker, look in _LOOKS.items():
+        drawn = [(x, y) for x, shape, y in points if shape == marker]
+        if drawn:
+            axes.scatter([x for x, _ in drawn], [y for _, y in drawn], marker=marker, linewidths=0, **look)
     names, medians = block_medians(ratios, startup.blocks)
     axes.plot(names, medians, color=svg.INK, linewidth=1.5, marker="_", markersize=8)
     axes.set_yscale("log")
-    axes.set_ylim(1 / reach, reach)
+    axes.set_ylim(*reach)
     axes.yaxis.set_major_locator(NullLocator())
     axes.set_yticks(_ticks(reach))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.times(value)))
@@ -132,31 +131,30 @@ def _panel(axes: Axes, canvas: Canvas, isolator: Isolator, reach: float) -> None
     axes.set_title(canvas.short(isolator), loc="left", fontsize=SMALL, color=svg.INK, pad=4)
 
 
-def _reach(shown: Sequence[Isolator]) -> float:
-    """The greatest ratio to an isolator's median that the axis shows, up or down."""
+def _reach(shown: Sequence[Isolator]) -> Reach:
+    """How far below and above an isolator's median the axis goes, as ratios."""
     away = sorted(
-        abs(log(value / found.startup.ready.median.value))
+        log(value / found.startup.ready.median.value)
         for found in shown
         if found.startup
         for value in found.startup.seconds
     )
-    from_here = away[int((1 - _IN_SIGHT) * (len(away) - 1))]
-    return max(_LEAST_RANGE, exp(1.15 * from_here))
+    beyond = int(_IN_SIGHT * (len(away) - 1))
+    low, high = exp(1.15 * min(0, away[beyond])), exp(1.15 * max(0, away[-1 - beyond]))
+    return min(low, 1 / _LEAST_RANGE), max(high, _LEAST_RANGE)
 
 
-def _ticks(reach: float) -> list[float]:
-    """One and two ratios, above and below it, with room between them."""
-    step = max((tick for tick in _TICKS if tick <= reach), default=_TICKS[0])
-    return [1 / step, 1.0, step]
+def _ticks(reach: Reach) -> list[float]:
+    """1, and on either side the furthest round ratio within reach."""
+    low, high = (max(tick for tick in _TICKS if tick <= most) for most in (1 / reach[0], reach[1]))
+    # Where one side reaches far further its label would stand on the other's.
+    far = log(1 / low) < _NEAR * log(high), log(high) < _NEAR * log(1 / low)
+    return [*([] if far[0] else [1 / low]), 1.0, *([] if far[1] else [high])]
 
 
-def _within(ratio: float, reach: float) -> bool:
-    return 1 / reach <= ratio <= reach
-
-
-def _above(ratio: float, reach: float) -> bool:
-    return ratio > reach
-
-
-def _below(ratio: float, reach: float) -> bool:
-    return ratio < 1 / reach
+def _place(ratio: float, reach: Reach) -> tuple[str, float]:
+    """The marker of a start, and where it stands: at the edge when it lies beyond."""
+    low, high = reach
+    if ratio > high:
+        return "^", high
+    return ("v", low) if ratio < low else ("o", ratio)

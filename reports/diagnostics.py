@@ -46,7 +46,9 @@ class Diagnostic:
     title: ClassVar[str]
     severity: ClassVar[Severity]
     advice: ClassVar[str]
-    """What to do: an action, a command or an entry of the matrix."""
+    """What to do."""
+    remedy: ClassVar[str | None] = None
+    """A command that helps with it."""
 
     isolators: tuple[str, ...]
     samples: tuple[SampleId, ...]
@@ -66,8 +68,9 @@ class TwoModes(Diagnostic):
     severity = Severity.WARNING
     advice = (
         "Read the two medians, not the one between them. On a busy host the slow ones may have waited for "
-        "a CPU: see ps -eo pcpu,pid,args --sort=-pcpu and run again."
+        "a CPU: see what else runs."
     )
+    remedy = "ps -eo pcpu,pid,args --sort=-pcpu"
 
     low_s: float
     high_s: float
@@ -95,10 +98,8 @@ class Drift(Diagnostic):
 
     title = "Drift"
     severity = Severity.WARNING
-    advice = (
-        "isobench clean --dry-run shows what earlier runs left behind; let the host come to rest, see "
-        "isobench doctor, and run again."
-    )
+    advice = "See what earlier runs left behind, let the host come to rest, and run again."
+    remedy = "isobench clean --dry-run"
 
     change: float
     """Ratio less 1 from the first block to the last."""
@@ -168,7 +169,8 @@ class Outliers(Diagnostic):
 
     title = "Outliers"
     severity = Severity.NOTE
-    advice = "They are in every figure. See what else the host did at that time: isobench doctor."
+    advice = "They are in every figure. See what of the host disturbs measurements."
+    remedy = "isobench doctor"
 
     seconds: tuple[float, ...]
     starts: int

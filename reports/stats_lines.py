@@ -15,20 +15,20 @@ A ledger of memory has a total and parts that sum to it, each read at 1, 2, 4, 8
   jackknife over readings, which does not see that blocks differ; the constant then has none.
 
 How often intervals held the true slope and the true constant in 1000 simulated ledgers of blocks of 1, 2, 4
-and 8 instances, with noise of a tenth of the slope in each reading and each block; then with slopes that differ
-by a twentieth between blocks, then with one reading in ten off by ten slopes:
+and 8 instances, with noise of a tenth of the slope in each reading and each block; then with slopes that
+differ by a twentieth between blocks, then with one reading in ten off by ten slopes:
 
     ======  ==========  ====================  ==================
     blocks  noise       and slopes differ     and disturbed
     ======  ==========  ====================  ==================
-    1       98, none    86, none              (no weights)
+    1       98, none    86, none              not simulated
     2       97, none    87, none              100, none
     3       95, 96      96, 96                100, 100
     5       95, 94      95, 95                95, 96
     10      95, 96      95, 96                93, 94
     ======  ==========  ====================  ==================
 
-Below three blocks all readings weigh the same, and a disturbed one shows as an interval as wide as it deserves.
+Below three blocks all readings weigh the same, and a disturbed one shows as a wide interval.
 """
 
 import math
