@@ -35,6 +35,9 @@ READY, FOOTPRINT, PEAK, CPU_SHARE_ERROR = "ready", "footprint", "peak", "cpu_sha
 _TOTAL, _KERNEL = "total", "kernel"
 """Columns of a ledger that are sums of its lines."""
 
+_OTHER_STARTS = frozenset({"density"})
+"""Benchmarks whose starts are not those of one instance alone, and have a section of their own."""
+
 
 def summarize(folder: Path) -> Summary:
     """Read one result folder.
@@ -108,7 +111,8 @@ def _by_start(isolator: Isolator) -> tuple[bool, float]:
 
 def _startup_cell(cells: Iterable[CellSummary], isolator: str | None) -> CellSummary | None:
     """The first cell of an isolator with a start that counts."""
-    return next((cell for cell in cells if cell.isolator == isolator and _counted(cell, READY)), None)
+    own = (cell for cell in cells if cell.isolator == isolator and cell.benchmark not in _OTHER_STARTS)
+    return next((cell for cell in own if _counted(cell, READY)), None)
 
 
 def _startup(cell: CellSummary, floor: CellSummary | None) -> Startup:

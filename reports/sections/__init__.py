@@ -7,7 +7,7 @@ from typing import cast
 from isobench.reports.section import Section
 from isobench.reports.summary import Summary
 
-NAMES: tuple[str, ...] = ("memory_lines", "memory_floor", "audit", "primitives")
+NAMES: tuple[str, ...] = ("memory_lines", "memory_floor", "audit", "teardown", "density", "primitives")
 """Modules of this package, each with ``section(summary) -> Section | None``; None: there are no figures."""
 
 
