@@ -44,6 +44,7 @@ void json_begin(void);
 void json_string(const char *key, const char *text);
 void json_bytes(const char *key, const char *bytes, size_t length);
 void json_integer(const char *key, int64_t value);
+void json_boolean(const char *key, int value);
 void json_null(const char *key);
 void json_integers(const char *key, const int64_t *values, size_t count);
 void json_open(const char *key);

@@ -35,6 +35,8 @@ enum phase phase_named(const char *name)
 
 void report(struct instance *i, const char *event)
 {
+    /* What concurrent starts say is kept in memory until all are over. */
+    size_t told = template.workers ? KEPT_ERRORS : KEPT_OUTPUT;
     json_begin();
     json_string("kind", event);
     json_integer("slot", i->slot);
@@ -42,6 +44,10 @@ void report(struct instance *i, const char *event)
     if (i->status != OK)
         json_string("reason", i->reason);
     json_integer("invoke_ns", i->invoke_ns);
+    if (i->intended_ns)
+        json_integer("intended_ns", i->intended_ns);
+    if (i->late)
+        json_boolean("late", i->late);
     if (i->stop_ns)
         json_integer("stop_ns", i->stop_ns);
     json_integer("ready_count", i->ready_count);
@@ -56,7 +62,7 @@ void report(struct instance *i, const char *event)
         json_integer("exit_code", i->exit_code);
     if (i->term_signal >= 0)
         json_integer("term_signal", i->term_signal);
-    json_bytes("output", i->output, i->output_kept);
+    json_bytes("output", i->output, i->output_kept < told ? i->output_kept : told);
     json_integer("output_bytes", i->output_bytes);
     json_bytes("stderr", i->errors, i->errors_kept);
     json_end();
@@ -90,5 +96,15 @@ void report_ping(struct instance *i, const int64_t *round_trips_ns, size_t count
     if (i->status != OK)
         json_string("reason", i->reason);
     json_integers("round_trips_ns", round_trips_ns, count);
+    json_end();
+}
+
+/* The last event of all; begun_ns: of a window, else 0. */
+void report_end(int64_t begun_ns)
+{
+    json_begin();
+    json_string("kind", "end");
+    if (begun_ns)
+        json_integer("t_ns", begun_ns);
     json_end();
 }

@@ -23,6 +23,8 @@ struct line {
 
 struct instance {
     int64_t slot, invoke_ns, stamp_ns[PHASES]; /* stamps: 0 is "not told apart" */
+    int64_t intended_ns; /* when it was due; 0: when it was invoked */
+    int late;            /* nobody was free to start it when it was due */
     int64_t stop_ns;                           /* just before it was told to end, or killed; 0: it never was */
     int in_use;                                /* from new_instance to the report of its end */
     struct launch launch;
@@ -56,12 +58,19 @@ extern int64_t instance_count;
 extern volatile sig_atomic_t interrupted;
 extern int null_fd, signal_read_fd;
 
+void prepare_process(void);
+void run_attempt(int64_t slot, int64_t intended_ns, int late);
+
+/* concurrent.c */
+int run_concurrent(void);
+
 /* events.c */
 __attribute__((format(printf, 3, 4))) void fail(struct instance *i, enum status status, const char *format, ...);
 void stamp(struct instance *i, enum phase phase, int64_t at);
 enum phase phase_named(const char *name);
 void report(struct instance *i, const char *event);
 void report_lines(struct instance *i, int64_t at);
+void report_end(int64_t begun_ns);
 void report_ping(struct instance *i, const int64_t *round_trips_ns, size_t count);
 
 /* streams.c */

@@ -70,6 +70,12 @@ void json_integer(const char *key, int64_t value)
     printf("%lld", (long long)value);
 }
 
+void json_boolean(const char *key, int value)
+{
+    key_of(key);
+    fputs(value ? "true" : "false", stdout);
+}
+
 void json_null(const char *key)
 {
     key_of(key);

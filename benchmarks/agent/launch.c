@@ -134,6 +134,14 @@ static void take_option(struct launch *l, int argc, char **argv, int *at)
         l->pause_ns = parse_integer(option, take_value(argc, argv, at), 0, 60000) * NS_PER_MS;
     else if (IS("--grace-ms"))
         l->grace_ns = parse_integer(option, take_value(argc, argv, at), 0, 600000) * NS_PER_MS;
+    else if (IS("--workers"))
+        l->workers = parse_integer(option, take_value(argc, argv, at), 1, 512);
+    else if (IS("--window-ms"))
+        l->window_ns = parse_integer(option, take_value(argc, argv, at), 1, 86400000) * NS_PER_MS;
+    else if (IS("--due"))
+        l->due = take_value(argc, argv, at);
+    else if (IS("--drop-caches"))
+        l->drop_caches = 1;
     else if (IS("--interactive"))
         l->interactive = 1;
     else if (IS("--console"))
@@ -195,6 +203,12 @@ void launch_parse(struct launch *launch, int argc, char **argv)
         usage_error("exactly one of --spawn and --adopt is needed", "start");
     if (launch->root_change == ROOT_PIVOT && !(launch->namespaces & CLONE_NEWNS))
         usage_error("needs a mount namespace of its own", "--pivot-root");
+    if (!launch->workers != !launch->window_ns)
+        usage_error("--workers and --window-ms go together", "start");
+    if (launch->workers && (launch->interactive || launch->drop_caches))
+        usage_error("goes neither with --interactive nor with --drop-caches", "--workers");
+    if (launch->due && !launch->workers)
+        usage_error("goes with --workers only", "--due");
     if (launch->loopback && !(launch->namespaces & CLONE_NEWNET))
         usage_error("needs a network namespace of its own", "--loopback");
 }

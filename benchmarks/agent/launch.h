@@ -35,7 +35,9 @@ struct ready_condition {
 /* A launch with `{n}` still in its strings is a template; launch_for_slot makes the one of a slot. */
 struct launch {
     int64_t count, timeout_ns, pause_ns, grace_ns;
-    int interactive, console;
+    int interactive, console, drop_caches;
+    int64_t workers, window_ns; /* workers 0: one instance after another, by this very process */
+    const char *due;            /* file of the times at which starts are due; NULL: closed loop */
     char *cgroups[MAX_CGROUPS];
     int cgroup_count;
     struct file_write writes[MAX_WRITES];

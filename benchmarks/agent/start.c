@@ -40,10 +40,25 @@ static void on_broken_pipe(int number)
     (void)number;
 }
 
-static void run_one(int64_t slot)
+/* sync first: what is dirty is not dropped (Documentation/admin-guide/sysctl/vm.rst). */
+static void drop_caches(struct instance *i)
+{
+    sync();
+    int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+    if (fd == -1 || write(fd, "3\n", 2) != 2)
+        fail(i, FAILED, "drop the caches: %s", strerror(errno));
+    close_fd(&fd);
+}
+
+/* One start, from before its invoke to nothing left of it. */
+void run_attempt(int64_t slot, int64_t intended_ns, int late)
 {
     struct instance *i = new_instance(slot);
     int64_t deadline = 0;
+    i->intended_ns = intended_ns;
+    i->late = late;
+    if (template.drop_caches)
+        drop_caches(i);
     launch_instance(i, &deadline);
     await_exit(i, deadline);
     drain(i);
@@ -61,7 +76,7 @@ static int run_batch(void)
         while (now_ns() < next && !interrupted)
             pump(-1, next, NULL); /* nothing lives: it waits for a signal only */
         if (!interrupted)
-            run_one(0);
+            run_attempt(0, 0, 0);
     }
     return interrupted ? 128 + SIGTERM : EXIT_OK;
 }
@@ -209,9 +224,7 @@ static void end_all(void)
         clean_up(i);
         report(i, "exit");
     }
-    json_begin();
-    json_string("kind", "end");
-    json_end();
+    report_end(0);
 }
 
 /* The slot a word names, NULL when there is none or it is not (or, for a start, still) in use. */
@@ -285,16 +298,22 @@ static int run_interactive(void)
     return interrupted ? 128 + SIGTERM : code;
 }
 
-int verb_start(int argc, char **argv)
+/* What no two processes may share: the pipe of the signals, the event loop, the word of a failed exec. */
+void prepare_process(void)
 {
-    static char event_buffer[1 << 16];
-    launch_parse(&template, argc, argv);
-    setvbuf(stdout, event_buffer, _IOFBF, sizeof event_buffer);
     if (make_pipe(&signal_read_fd, &signal_write_fd) == -1)
         die("make", "pipe");
     set_nonblocking(signal_write_fd);
     streams_prepare();
     spawn_prepare();
+}
+
+int verb_start(int argc, char **argv)
+{
+    static char event_buffer[1 << 16];
+    launch_parse(&template, argc, argv);
+    setvbuf(stdout, event_buffer, _IOFBF, sizeof event_buffer);
+    prepare_process();
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
@@ -307,15 +326,18 @@ int verb_start(int argc, char **argv)
     if (fd == -1 || (null_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10)) == -1)
         die("open", "/dev/null");
     close(fd);
-    instances = calloc(template.interactive ? (size_t)template.count : 1, sizeof *instances);
+    int64_t slots = template.interactive ? template.count : template.workers ? template.workers : 1;
+    instances = calloc((size_t)slots, sizeof *instances);
     if (!instances)
         die("allocate", "instances");
-    for (int64_t k = 0; k < (template.interactive ? template.count : 1); k++) {
+    for (int64_t k = 0; k < slots; k++) {
         struct instance *i = &instances[k];
         i->pidfd = i->stdin_fd = i->stdout_fd = i->stderr_fd = i->console_fd = i->prober_go_fd = i->probe_fd = -1;
     }
     for (int s = 0; s < template.step_count; s++)
         if (template.steps[s].phase)
             phase_named(template.steps[s].phase); /* refuse an unknown one before anything starts */
+    if (template.workers)
+        return run_concurrent();
     return template.interactive ? run_interactive() : run_batch();
 }

@@ -296,6 +296,8 @@ class Event:
     """CLOCK_MONOTONIC of the host at invoke."""
     intended_ns: int = 0
     """The same clock when the start was due (open loop); 0: it was due when it was invoked."""
+    late: bool = False
+    """Open loop: nobody was free to start it when it was due."""
     stop_ns: int = 0
     """The same clock when an instance was told to end or was killed on command; 0: it never was."""
     ready_count: int = 0
@@ -303,7 +305,8 @@ class Event:
     round_trips_ns: tuple[int, ...] = ()
     """Of a ``pinged``: from a byte written to the workload's input to its answer, each."""
     t_ns: int = 0
-    """CLOCK_MONOTONIC of the host when a ``line`` was complete."""
+    """CLOCK_MONOTONIC of the host when a ``line`` was complete; of the ``end`` of concurrent starts: when
+    their window began."""
     pid: int | None = None
     exit_code: int | None = None
     term_signal: int | None = None

@@ -11,9 +11,11 @@ import shlex
 import subprocess
 import tempfile
 import time
+from array import array
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, Self, cast
 
@@ -30,6 +32,12 @@ PAUSE_MS = 5
 _END_TIMEOUT_S = 60.0
 """How long the agent may take to clean up; it bounds its own waits at 30 s each."""
 
+MAX_WORKERS = 512
+"""How many instances the agent starts at once, at most."""
+
+_MOST_STARTS = 1_000_000
+"""In one call of the agent."""
+
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C",
@@ -38,21 +46,68 @@ ENVIRONMENT: Mapping[str, str] = {
 
 
 def batch(
-    agent: Path, launch: Launch, count: int, *, timeout_s: float, stop_when_ready: bool = False
+    agent: Path,
+    launch: Launch,
+    count: int,
+    *,
+    timeout_s: float,
+    stop_when_ready: bool = False,
+    cold: bool = False,
 ) -> Generator[Event, None, None]:
     """Start ``count`` instances one after another, each run to its end; yields an ``attempt`` each.
 
     ``timeout_s`` bounds each start from invoke to exit. ``stop_when_ready``: the workload is killed as soon
-    as it is ready, which is no failure, for it would run on for ever. Closing the generator early, or an
+    as it is ready, which is no failure, for it would run on for ever. ``cold``: before each start, untimed,
+    the host's page cache, dentries and inodes are dropped (root only); not the agent's own file, which it
+    executes: have it start from a copy where a workload is that very file. Closing the generator early, or an
     interrupt while it waits, ends the instance in hand and cleans up.
 
     Raises :class:`isobench.errors.StarterError` when the agent dies or says something unknown.
     """
     end = ("--stop-when-ready",) if stop_when_ready else ()
-    options = ("--count", str(count), "--pause-ms", str(PAUSE_MS), *end)
+    drop = ("--drop-caches",) if cold else ()
+    options = ("--count", str(count), "--pause-ms", str(PAUSE_MS), *end, *drop)
     with _Process(agent, launch, options, timeout_s) as process:
         for _ in range(count):
             yield process.next_event(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many instances are started at once, and when."""
+
+    workers: int
+    """At most so many instances at a time, each by a process of its own of the agent; MAX_WORKERS at most."""
+    window_s: float
+    """How long starts are begun; those begun by then run to their end."""
+    starts: int | None = None
+    """Closed loop: no more than so many are begun. None: as many as the window gives."""
+    due_ns: tuple[int, ...] | None = None
+    """Open loop: when each start is due, in ns since the beginning of the window, ascending. None: closed
+    loop, in which a worker begins the next start as soon as its last instance is cleaned up."""
+
+
+def concurrent(agent: Path, launch: Launch, load: Load, *, timeout_s: float) -> Generator[Event, None, None]:
+    """Start instances many at a time; yields an ``attempt`` each when all are over, and last an ``end``.
+
+    ``{n}`` in the launch is the number of the worker. The events come worker by worker. Of what a workload
+    writes the first 4 KiB are kept. Ended early as :func:`batch`; raises as it does.
+    """
+    window = ("--window-ms", str(max(1, round(load.window_s * 1000))))
+    count = ("--count", str(load.starts or _MOST_STARTS))
+    options: tuple[str, ...] = ("--workers", str(load.workers), *window, *count)
+    with ExitStack() as stack:
+        if load.due_ns is not None:
+            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="isobench-due-"))
+            file.write(array("q", load.due_ns))
+            file.flush()
+            options += ("--due", file.name)
+        process = stack.enter_context(_Process(agent, launch, options, timeout_s))
+        while True:
+            event = process.next_event(None)
+            yield event
+            if event.kind == "end":
+                return
 
 
 class Session:

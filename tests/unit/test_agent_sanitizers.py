@@ -116,6 +116,26 @@ def test_starts_are_clean_and_leak_nothing(
     assert len(run(sanitized, tmp_path, "start", "--count", "3", *arguments)) == 3
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        sh("echo x"),
+        sh(FLOOD),
+        sh("exit 3"),
+        sh("sleep 60 & echo x"),
+        spawn("/nonexistent"),
+        ("--timeout-ms", "50", *sh("sleep 60")),
+        ("--step", "created", "2", "/bin/echo", "{n}{n}", "--cleanup", "-", "1", "/bin/false", *sh("echo x")),
+    ],
+    ids=" ".join,
+)
+def test_concurrent_starts_are_clean(sanitized: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    # Workers end without handing their memory back.
+    options = ("--workers", "3", "--window-ms", "60000", "--count", "7")
+    lines = run(sanitized, tmp_path, "start", *options, *arguments, leaks=False)
+    assert [json.loads(line)["kind"] for line in lines] == ["attempt"] * 7 + ["end"]
+
+
 def test_start_of_a_sanitized_workload_is_clean(sanitized: Path, tmp_path: Path) -> None:
     (line,) = run(sanitized, tmp_path, "start", *spawn(str(sanitized), "ready"))
     assert '"status":"ok"' in line

@@ -83,6 +83,7 @@ def test_event_has_every_field_the_agent_gave() -> None:
         "phases_ns": {"ready": 5},
         "invoke_ns": 7,
         "intended_ns": 6,
+        "late": True,
         "stop_ns": 10,
         "ready_count": 1,
         "round_trips_ns": (11, 12),
