@@ -64,7 +64,7 @@ def writable_roots(site: Site, bundle: Bundle, slots: int, *, proc: bool = False
     directory = Path(tempfile.mkdtemp(prefix="roots-", dir=site.work))
     directory.rmdir()  # scratch_directory makes it, and removes it only when nothing is mounted there
     with scratch_directory(directory), ExitStack() as mounts:
-        directory.chmod(0o700)  # a user's root file system may hold setuid programs, and the host has other users
+        directory.chmod(0o700)  # it may hold setuid programs, and the host has other users
         for slot in range(slots):
             _make(bundle.root, directory / str(slot), mounts, proc=proc)
         yield replace(bundle, root=directory / "{n}" / "root")
