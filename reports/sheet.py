@@ -52,21 +52,29 @@ def raw_table(cell: CellSummary) -> RawTable:
     words = any(sample.reason for sample in cell.samples)
     metric = next((sample for sample in cell.samples if sample.metric), cell.samples[0])
     value = f"{metric.metric} ({metric.unit})" if metric.metric else "value"
+    several = len({sample.metric for sample in cell.samples if sample.metric}) > 1
     return RawTable(
         columns=(
-            *("order", "block", "status", value),
+            *("order", "block", "status"),
+            *(("metric", "value") if several else (value,)),
             *(f"{phase} (s)" for phase in phases),
             *details,
             *(("reason",) if words else ()),
         ),
-        rows=tuple(tuple(_row(sample, phases, details, words=words)) for sample in cell.samples),
+        rows=tuple(
+            tuple(_row(sample, phases, details, words=words, several=several)) for sample in cell.samples
+        ),
     )
 
 
-def _row(sample: Sample, phases: Sequence[str], details: Sequence[str], *, words: bool) -> Iterator[str]:
+def _row(
+    sample: Sample, phases: Sequence[str], details: Sequence[str], *, words: bool, several: bool
+) -> Iterator[str]:
     yield str(sample.order)
     yield str(sample.block)
     yield str(sample.status)
+    if several:
+        yield f"{sample.metric} ({sample.unit})" if sample.metric else units.NONE
     yield _seconds(sample.value) if sample.unit == "second" else _scalar(sample.value)
     for phase in phases:
         yield _seconds(sample.phases.get(phase))

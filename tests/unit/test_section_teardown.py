@@ -9,6 +9,7 @@ from isobench.journal import cell_states
 from isobench.model import Sample, Scalar, Status
 from isobench.reports.section import Table
 from isobench.reports.sections import density, teardown
+from isobench.reports.sheet import raw_table
 from isobench.reports.summary import CellSummary, Isolator, Summary
 
 
@@ -122,6 +123,13 @@ def test_nothing_left_is_said_as_a_finding() -> None:
 def test_run_without_ends_or_with_failed_ones_only_has_no_such_part() -> None:
     assert teardown.section(summary()) is None
     assert teardown.section(summary(sample(EXIT, "exit", None))) is None
+
+
+def test_raw_samples_of_a_cell_with_several_metrics_say_which_is_which() -> None:
+    (cell,) = summary(sample(EXIT, "exit", 0.001), sample(EXIT, "drained", 0.05)).cells
+    found = raw_table(cell)
+    assert found.columns[:5] == ("order", "block", "status", "metric", "value")
+    assert [row[3] for row in found.rows] == ["exit (second)", "drained (second)"]
 
 
 def level(isolator: str, running: int) -> str:
