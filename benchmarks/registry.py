@@ -14,6 +14,7 @@ BUILTIN = {
     "throttling": "isobench.benchmarks.throttling:Throttling",
     "teardown": "isobench.benchmarks.teardown:Teardown",
     "density": "isobench.benchmarks.density:Density",
+    "startup-concurrency": "isobench.benchmarks.concurrency:Concurrency",
     "primitives": "isobench.benchmarks.primitives:Primitives",
     "fake": "isobench.benchmarks.fake:FakeBenchmark",
 }

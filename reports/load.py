@@ -35,7 +35,7 @@ READY, FOOTPRINT, PEAK, CPU_SHARE_ERROR = "ready", "footprint", "peak", "cpu_sha
 _TOTAL, _KERNEL = "total", "kernel"
 """Columns of a ledger that are sums of its lines."""
 
-_OTHER_STARTS = frozenset({"density"})
+_OTHER_STARTS = frozenset({"density", "startup-concurrency"})
 """Benchmarks whose starts are not those of one instance alone, and have a section of their own."""
 
 

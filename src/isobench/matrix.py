@@ -41,6 +41,8 @@ FULL: Mapping[str, Any] = {
     # One search is a dozen starts, and confirms its answer itself.
     "memory-floor": {"blocks": 1},
     "throttling": {"blocks": 5},
+    # A window of two seconds for each slow cell; one of 20 s for each of a virtual machine.
+    "startup-concurrency": {"blocks": 3},
 }
 """The built-in matrix: enough starts for a 99th percentile, enough blocks for an honest interval of all."""
 
