@@ -28,6 +28,10 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    VERBS: ClassVar[tuple[str, ...]] = ()
+    """Which of the agent's workloads a parameter ``workloads`` may name besides the user's own; empty: it is
+    not checked."""
+
     blocks: int | None = Field(default=None, ge=1, le=10_000)
     """At most in how many blocks of the run the cells of this benchmark are measured, evenly spread over it;
     None: in all."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -47,6 +47,7 @@ Starts = Annotated[int, Field(strict=True, ge=2, le=1000)]
 class MemoryFloorParams(contract.Params):
     """The ``[memory-floor]`` table."""
 
+    VERBS: ClassVar[tuple[str, ...]] = ("hold",)
     workloads: Annotated[tuple[str, ...], Field(min_length=1)] = ("hold",)
     """Which: a verb of the agent, or a workload of the matrix."""
     most_mib: Mib = 64

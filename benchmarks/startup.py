@@ -1,4 +1,4 @@
-"""startup: from just before the start of an instance to the first byte its workload wrote.
+"""startup: from just before the start of an instance to its workload being ready.
 
 How each figure is made, and what it contains: docs/benchmarks/startup.md.
 """
@@ -6,7 +6,7 @@ How each figure is made, and what it contains: docs/benchmarks/startup.md.
 import math
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -14,8 +14,8 @@ from isobench import starter
 from isobench.benchmarks import contract
 from isobench.benchmarks.contract import Benchmark, Context
 from isobench.benchmarks.payload import PayloadError, hello
-from isobench.isolators.contract import Isolator, agent_bundle
-from isobench.model import Capabilities, Cell, Event, Reading, Status
+from isobench.isolators.contract import Isolator
+from isobench.model import Capabilities, Cell, Event, Reading, Scalar, Status
 
 METRIC = "ready"
 UNIT = "second"
@@ -24,6 +24,11 @@ _NS_PER_S = 1e9
 _EXPECTED_START_S = 0.05
 _EXPECTED_VM_START_S = 4.0
 """A guest under software emulation; with KVM it is a fraction of that."""
+
+_EXIT_UNTOLD = "it does not tell with which code a workload has ended, so the end cannot count as ready"
+
+_SHOWN_CHARACTERS = 200
+"""Of a line of somebody else's in a reason."""
 
 Starts = Annotated[int, Field(strict=True, ge=1)]
 Warmups = Annotated[int, Field(strict=True, ge=0)]
@@ -40,10 +45,16 @@ class StartupParams(contract.Params):
     """Starts at the beginning of each block that are kept and marked, but do not count."""
     warmups_vm: Warmups = 0
     """The same for virtual machines: their start is so long that a cold cache does not show."""
+    VERBS: ClassVar[tuple[str, ...]] = ("ready",)
+    workloads: Annotated[tuple[str, ...], Field(min_length=1)] = VERBS
+    """What is started: the agent's ``ready``, workloads of the user's; a cell each."""
 
 
 class Startup(Benchmark[StartupParams]):
-    """Start the agent's ``ready`` one instance after the other, each run to its end."""
+    """Start a workload one instance after the other, each run to its end.
+
+    Of a user's the end comes as soon as it is ready, by SIGKILL, unless its end is what counts as ready.
+    """
 
     name = "startup"
     Params = StartupParams
@@ -51,23 +62,36 @@ class Startup(Benchmark[StartupParams]):
     def cells(
         self, isolator: str, capabilities: Capabilities, params: StartupParams, blocks: int
     ) -> tuple[Cell, ...]:
-        """One cell; in no more blocks than there are starts to spread over them."""
-        return (Cell(isolator, self.name, METRIC, blocks=min(blocks, _starts(capabilities, params))),)
+        """One a workload; in no more blocks than there are starts to spread over them."""
+        blocks = min(blocks, _starts(capabilities, params))
+        return tuple(Cell(isolator, self.name, workload, blocks=blocks) for workload in params.workloads)
 
     def measure(
         self, cell: Cell, isolator: Isolator[Any], context: Context[StartupParams]
     ) -> Iterator[Reading]:
         """One reading a start, the warm-ups first."""
-        capabilities = isolator.capabilities
+        capabilities, bundle = isolator.capabilities, context.bundle(cell.workload)
+        if bundle.ready.kind == "exit" and not capabilities.tells_exit:
+            yield Reading(METRIC, UNIT, None, Status.UNSUPPORTED, _EXIT_UNTOLD)
+            return
         warmups = _warmups(capabilities, context.params)
         count = warmups + _starts_a_block(cell, capabilities, context.params)
+        stop_when_ready = bundle.own and bundle.ready.kind != "exit"
         with (
-            isolator.prepare(context.site, agent_bundle(context.site, "ready")) as launch,
+            isolator.prepare(context.site, bundle) as launch,
             # Left early, the agent ends its instance before what the isolator has prepared is taken away.
-            closing(starter.batch(context.site.agent, launch, count, timeout_s=context.timeout_s)) as events,
+            closing(
+                starter.batch(
+                    context.site.agent,
+                    launch,
+                    count,
+                    timeout_s=context.timeout_s,
+                    stop_when_ready=stop_when_ready,
+                )
+            ) as events,
         ):
             for number, event in enumerate(events):
-                yield reading(event, capabilities, warmup=number < warmups)
+                yield reading(event, capabilities, warmup=number < warmups, own=bundle.own)
 
     def expected_s(self, cell: Cell, capabilities: Capabilities, params: StartupParams) -> float:
         """Starts of one block times a usual start."""
@@ -75,16 +99,22 @@ class Startup(Benchmark[StartupParams]):
         return starts * (_EXPECTED_START_S if capabilities.shares_kernel else _EXPECTED_VM_START_S)
 
 
-def reading(event: Event, capabilities: Capabilities, *, warmup: bool) -> Reading:
-    """One start as a reading: ok only when the payload has proven that it ran and every clock makes sense."""
+def reading(event: Event, capabilities: Capabilities, *, warmup: bool, own: bool = False) -> Reading:
+    """One start as a reading: ok only when the payload has proven that it ran and every clock makes sense.
+
+    What a user's workload writes is its own affair: that it was ready is the proof.
+    """
     phases = {name: ns / _NS_PER_S for name, ns in event.phases_ns.items() if name in capabilities.phases}
     status, reason, value = event.status, event.reason, None
     if status is Status.OK:
         try:
-            phases |= _first_instruction(event, capabilities)
+            if not own:
+                phases |= _first_instruction(event, capabilities)
             value = event.phases_ns["ready"] / _NS_PER_S
         except PayloadError as error:
             status, reason = Status.FAILED, str(error)
+    elif own:
+        reason = f"{reason}{_words_of(event)}"
     return Reading(
         metric=METRIC,
         unit=UNIT,
@@ -92,9 +122,23 @@ def reading(event: Event, capabilities: Capabilities, *, warmup: bool) -> Readin
         status=status,
         reason=reason,
         phases=phases,
-        detail={"warmup": True} if warmup else {},
+        detail=_detail(event, warmup=warmup),
         timed_s=max(event.phases_ns.values(), default=0) / _NS_PER_S,
     )
+
+
+def _detail(event: Event, *, warmup: bool) -> dict[str, Scalar]:
+    detail: dict[str, Scalar] = {"warmup": True} if warmup else {}
+    if event.ready_count > 1:
+        detail["ready_count"] = event.ready_count
+    return detail
+
+
+def _words_of(event: Event) -> str:
+    """The first and the last line of what its tools and itself have complained of: they often say why."""
+    lines = [line.strip() for line in event.stderr.splitlines() if line.strip()]
+    shown = [line[-_SHOWN_CHARACTERS:] for line in dict.fromkeys((*lines[:1], *lines[-1:]))]
+    return f"; on its standard error: {' ... '.join(shown)!a}" if shown else ""
 
 
 def _first_instruction(event: Event, capabilities: Capabilities) -> dict[str, float]:

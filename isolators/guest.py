@@ -42,7 +42,7 @@ def image_of(bundle: Bundle, site: Site, directory: Path) -> Path:
 
 
 def check_room(archive: Path, memory_mib: int) -> None:
-    """Raises HostUnfitError when a guest's RAM cannot hold at once the archive and what is unpacked from it."""
+    """Raises HostUnfitError when a guest cannot hold at once the archive and what is unpacked from it."""
     size_mib = -(-archive.stat().st_size // _MIB)
     needed_mib = 2 * size_mib + _BASE_MIB
     if needed_mib > memory_mib:

@@ -34,6 +34,7 @@ class Lxc(Isolator[LxcOptions]):
         return Capabilities(
             phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}),
             limits=frozenset({"cpu", "memory"}),
+            tells_exit=False,
             t0="just before the clone of lxc-start",
             covers="the container; its monitor has a cgroup of its own and is not limited",
         )

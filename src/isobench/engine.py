@@ -25,9 +25,10 @@ from isobench.lock import host_lock
 from isobench.matrix import Matrix, parse_matrix
 from isobench.measuring import Measuring
 from isobench.outcome import Observer, Outcome
-from isobench.provenance import check_same, new_record
+from isobench.provenance import check_same, check_same_workloads, new_record
 from isobench.resting import Rests
 from isobench.schedule import Turn, schedule
+from isobench.workloads import make_ready
 
 __all__ = ["Observer", "Outcome", "resume", "run"]
 
@@ -43,8 +44,9 @@ def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab, *, tune:
     ``tune``: the safe knobs of the host are set for the run, and put back at its end.
 
     Raises :class:`isobench.errors.LockedError`, :class:`~isobench.errors.OutputError`,
-    :class:`~isobench.errors.AgentMissingError`; KeyboardInterrupt while nothing is measured yet. Later a
-    signal ends in an Outcome.
+    :class:`~isobench.errors.AgentMissingError`, :class:`~isobench.errors.ImageError` for a workload's root
+    file system that cannot be used; KeyboardInterrupt while nothing is measured yet. Later a signal ends in
+    an Outcome.
     """
     stopwatch = _Stopwatch(0.0)
     seed = randbelow(_SEEDS) if matrix.seed is None else matrix.seed
@@ -60,12 +62,15 @@ def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab, *, tune:
         lab.open_site() as site,
     ):
         with interrupts.allowed():
+            workloads = make_ready(matrix.used_workloads(), site.cache)
             members = roster.assemble(matrix, site, lab.check)
-            record = new_record(matrix, members, lab, site, run_id=run_id, seed=seed)
+            record = new_record(matrix, members, lab, site, run_id=run_id, seed=seed, workloads=workloads)
             record = replace(record, tuned=None if tuned is None else tuned.settings)
         with Journal.create(folder, record) as journal:
             rests = Rests(lab.rest(site))
-            measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests)
+            measuring = Measuring(
+                journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests, workloads=workloads
+            )
             jobs = roster.jobs(matrix, members, site)
             return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch, tuned=tuned).go()
 
@@ -93,11 +98,15 @@ def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
         ):
             check_same(out, stored.record, lab, site)
             with interrupts.allowed():
+                workloads = make_ready(matrix.used_workloads(), site.cache)
+                check_same_workloads(out, stored.record, workloads)
                 members = roster.reassemble(matrix, stored.record.isolators, site, lab.check)
             journal, stored = Journal.reopen(out)
             with journal:
                 rests = Rests(lab.rest(site), stored.record.rests)
-                measuring = Measuring(journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests)
+                measuring = Measuring(
+                    journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests, workloads=workloads
+                )
                 jobs = roster.jobs(matrix, members, site)
                 return _Run(stored, jobs, measuring, observer, stopwatch, tuned=tuned).go()
 

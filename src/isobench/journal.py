@@ -19,7 +19,7 @@ This module reads; :mod:`isobench.journal_writer` writes.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -63,6 +63,16 @@ class ToolRecord:
     path: str | None = None
     version: str | None = None
     sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """A workload of the user's."""
+
+    digest: str
+    """SHA-256 of what its root file system was made from."""
+    argv: tuple[str, ...]
+    """What was started, whether the matrix said so or the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,8 @@ class RunRecord:
     timed_s: float
     """Seconds of ``wall_s`` inside timed sections."""
     isobench_version: str
+    workloads: Mapping[str, WorkloadRecord] = field(default_factory=dict)
+    """The user's own, by name; those that a cell is about."""
     tuned: tuple[TunedSetting, ...] | None = None
     """What ``--tune`` set for the run, without what was as wanted already; None: it was not asked to."""
     rests: RestRecord | None = None

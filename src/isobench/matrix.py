@@ -19,6 +19,7 @@ from isobench.isolators.registry import REGISTRY as ISOLATORS
 from isobench.mistakes import Mistakes, show
 from isobench.plan import BenchmarkEntry, IsolatorEntry, Matrix, narrow
 from isobench.plugins import Registry
+from isobench.workloads import WorkloadEntry, fit_for_a_path, read_entry
 
 __all__ = [
     "BenchmarkEntry",
@@ -32,7 +33,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_OWN_TABLES = ("run", "isolator")
+_OWN_TABLES = ("run", "isolator", "workload")
 
 FULL: Mapping[str, Any] = {
     "run": {"blocks": 10},
@@ -73,8 +74,7 @@ class RunTable(BaseModel):
 
 def _fit_for_a_path(name: str) -> str:
     """It becomes part of the names of cells, directories and cgroups."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,47}", name):
-        raise ValueError("allowed: a letter or digit, then up to 47 letters, digits and characters of ._+-")
+    fit_for_a_path(name)
     if name == HOST:
         raise ValueError(f"{HOST} stands for the host itself in the names of cells")
     return name
@@ -104,15 +104,19 @@ def read_matrix(path: Path) -> Matrix:
         text = path.read_bytes()
     except OSError as error:
         raise MatrixError(f"{path}: the matrix cannot be read: {error.strerror}") from error
-    return parse_matrix(_toml(text, str(path)), str(path))
+    return parse_matrix(_toml(text, str(path)), str(path), path.parent)
 
 
-def parse_matrix(tables: Mapping[str, Any], source: str) -> Matrix:
-    """The matrix in tables of the shape of matrix.toml; ``source`` names them in messages."""
+def parse_matrix(tables: Mapping[str, Any], source: str, folder: Path = Path()) -> Matrix:
+    """The matrix in tables of the shape of matrix.toml.
+
+    ``source`` names them in messages; from ``folder`` the root file systems of workloads are looked for.
+    """
     mistakes = Mistakes(source)
     table = tables.get("run", {})
     run = mistakes.checked("[run]", RunTable, table) or _what_can_be_used(table)
     isolators = _isolators(mistakes, tables.get("isolator"))
+    workloads = _workloads(mistakes, tables.get("workload"), folder)
     given = dict(_benchmark_tables(mistakes, tables))
     asked = tuple(_benchmark_names(mistakes, run.benchmarks))
     if run.audit and any(BENCHMARKS.load(name).audited for name in asked):
@@ -121,7 +125,9 @@ def parse_matrix(tables: Mapping[str, Any], source: str) -> Matrix:
     params = {name: _params(mistakes, name, given.get(name, {})) for name in dict.fromkeys((*asked, *given))}
     mistakes.raise_if_any()
     benchmarks = tuple(BenchmarkEntry(name, found) for name in asked if (found := params[name]))
-    matrix = Matrix(isolators, benchmarks, run.blocks, run.timeout_s, run.seed)
+    matrix = Matrix(isolators, benchmarks, run.blocks, run.timeout_s, run.seed, workloads)
+    _check_workloads(mistakes, matrix)
+    mistakes.raise_if_any()
     _check_cells(mistakes, matrix)
     mistakes.raise_if_any()
     return matrix
@@ -186,6 +192,31 @@ def _isolator(mistakes: Mistakes, number: int, table: Mapping[str, Any]) -> Isol
     return None if options is None else IsolatorEntry(head.name or head.kind, head.kind, options)
 
 
+def _workloads(mistakes: Mistakes, found: object, folder: Path) -> tuple[WorkloadEntry, ...]:
+    if found is None:
+        return ()
+    if not isinstance(found, list) or not all(isinstance(table, Mapping) for table in found):
+        mistakes.add("workload", "", f"found {show(found)}; allowed: tables that begin with [[workload]]")
+        return ()
+    entries = [
+        entry
+        for number, table in enumerate(found, start=1)
+        if (entry := read_entry(mistakes, number, table, folder))
+    ]
+    _each_once(mistakes, "[[workload]]", "name", [entry.name for entry in entries])
+    return tuple(entries)
+
+
+def _check_workloads(mistakes: Mistakes, matrix: Matrix) -> None:
+    """Whatever a benchmark is to start is its own workload or one of the user's."""
+    own = [entry.name for entry in matrix.workloads]
+    for benchmark in matrix.benchmarks:
+        verbs = benchmark.params.VERBS
+        for number, name in enumerate(getattr(benchmark.params, "workloads", ())):
+            if verbs:
+                mistakes.unless_known(f"[{benchmark.name}]", f"workloads[{number}]", name, (*verbs, *own))
+
+
 def _benchmark_names(mistakes: Mistakes, names: Sequence[str]) -> Iterator[str]:
     """Each name that is a benchmark, once."""
     _each_once(mistakes, "[run]", "benchmarks", names)
@@ -195,12 +226,9 @@ def _benchmark_names(mistakes: Mistakes, names: Sequence[str]) -> Iterator[str]:
 
 
 def _benchmark_tables(mistakes: Mistakes, tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The tables besides [run] and [[isolator]], all of which have to be benchmarks'."""
+    """The tables besides [run], [[isolator]] and [[workload]], all of which have to be benchmarks'."""
     for name, table in tables.items():
-        if name == "workload":
-            text = "workloads of your own are not supported by this version of isobench"
-            mistakes.add("[[workload]]", "", text)
-        elif name not in _OWN_TABLES and mistakes.unless_known(
+        if name not in _OWN_TABLES and mistakes.unless_known(
             f"[{name}]", "", name, (*_OWN_TABLES, *BENCHMARKS.names())
         ):
             yield name, table

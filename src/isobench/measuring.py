@@ -1,7 +1,7 @@
 """Measuring one cell in one block: what the benchmark says goes into the journal at once, errors too."""
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from isobench import sampling
@@ -13,6 +13,7 @@ from isobench.model import Reading, Sample
 from isobench.resting import Rests
 from isobench.roster import Job
 from isobench.schedule import Turn
+from isobench.workloads import Workload
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Measuring:
         interrupts: Interrupts,
         *,
         rests: Rests,
+        workloads: Mapping[str, Workload],
     ) -> None:
         self.samples: list[Sample] = []
         """Everything written to the journal, of broken-off turns too."""
@@ -41,6 +43,7 @@ class Measuring:
         self._timeout_s = timeout_s
         self._strays = strays
         self._interrupts = interrupts
+        self._workloads = {name: workload.bundle for name, workload in workloads.items()}
         # What probing has left behind is no cell's fault.
         self._known_strays = {str(stray) for stray in strays(site)}
 
@@ -96,7 +99,7 @@ class Measuring:
             _LOG.exception("%s, block %d: its clean-up broke", turn.cell.id, turn.block)
 
     def _readings(self, turn: Turn, job: Job) -> Generator[Reading, None, None]:
-        context = Context(self._site, job.params, turn.block, self._timeout_s)
+        context = Context(self._site, job.params, turn.block, self._timeout_s, self._workloads)
         yield from job.benchmark.measure(job.cell, job.isolator, context)
 
     def _next(self, readings: Iterator[Reading]) -> Reading | None:

@@ -211,6 +211,8 @@ class Capabilities:
     """The workload's CLOCK_MONOTONIC is the host's, so its stamps may be compared with ours."""
     shares_kernel: bool = True
     """False for virtual machines: the workload's memory and CPU show on the host as the VMM's."""
+    tells_exit: bool = True
+    """The end of an instance tells with which code the workload has ended."""
     t0: str = "just before the clone of the workload's process"
     """What exactly ``invoke`` is for this isolator; printed in the report."""
     covers: str = ""

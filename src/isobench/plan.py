@@ -16,6 +16,7 @@ from isobench.isolators.contract import Isolator, Options
 from isobench.isolators.registry import REGISTRY as ISOLATORS
 from isobench.model import Cell
 from isobench.plugins import did_you_mean
+from isobench.workloads import WorkloadEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Matrix:
     """Seconds after which one start is given up."""
     seed: int | None = None
     """None: the run draws one and records it."""
+    workloads: tuple[WorkloadEntry, ...] = ()
+    """The user's own."""
 
     def to_dict(self) -> dict[str, Any]:
         """The matrix in the shape of matrix.toml, defaults filled in; the way back is ``parse_matrix``."""
@@ -73,7 +76,13 @@ class Matrix:
             {"kind": entry.kind, "name": entry.name, **_plain(entry.options)} for entry in self.isolators
         ]
         tables = {benchmark.name: _plain(benchmark.params) for benchmark in self.benchmarks}
-        return {"run": run, "isolator": isolators, **tables}
+        own = {"workload": [entry.to_dict() for entry in self.workloads]} if self.workloads else {}
+        return {"run": run, "isolator": isolators, **own, **tables}
+
+    def used_workloads(self) -> tuple[WorkloadEntry, ...]:
+        """Those of the user's own that a cell is about."""
+        named = {cell.workload for _, _, cells in self.cells() for cell in cells}
+        return tuple(entry for entry in self.workloads if entry.name in named)
 
     def cells(self) -> Iterator[tuple[IsolatorEntry, BenchmarkEntry, tuple[Cell, ...]]]:
         """Every isolator, and last the host, with its benchmarks and their cells, measurable here or not.

@@ -1,5 +1,6 @@
 """What a run was made on, as run.json tells it, so that figures of different making are not mixed."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,23 @@ from isobench.errors import UsageError
 from isobench.host import comparable
 from isobench.isolators.contract import Site
 from isobench.isolators.rootfs import AGENT_NAME
-from isobench.journal import RunRecord, ToolRecord
+from isobench.journal import RunRecord, ToolRecord, WorkloadRecord
 from isobench.journal_writer import now_utc
 from isobench.lab import Lab
 from isobench.matrix import Matrix
 from isobench.roster import Member
+from isobench.workloads import Workload
 
 
 def new_record(
-    matrix: Matrix, members: tuple[Member, ...], lab: Lab, site: Site, *, run_id: str, seed: int
+    matrix: Matrix,
+    members: tuple[Member, ...],
+    lab: Lab,
+    site: Site,
+    *,
+    run_id: str,
+    seed: int,
+    workloads: Mapping[str, Workload],
 ) -> RunRecord:
     """run.json as it stands when everything is probed and nothing is measured."""
     tools = dict.fromkeys(tool for member in members for tool in member.isolator.tools())
@@ -39,7 +48,12 @@ def new_record(
         wall_s=0.0,
         timed_s=0.0,
         isobench_version=__version__,
+        workloads=_workload_records(workloads),
     )
+
+
+def _workload_records(workloads: Mapping[str, Workload]) -> dict[str, WorkloadRecord]:
+    return {name: WorkloadRecord(found.digest, found.bundle.argv) for name, found in workloads.items()}
 
 
 def _tool_record(lab: Lab, tool: str) -> ToolRecord:
@@ -63,4 +77,16 @@ def check_same(folder: Path, record: RunRecord, lab: Lab, site: Site) -> None:
         raise UsageError(
             f"{folder}: this is not what the run began on: {'; '.join(changed)}",
             remedy="figures of both would not belong together; start a new run: isobench run",
+        )
+
+
+def check_same_workloads(folder: Path, record: RunRecord, workloads: Mapping[str, Workload]) -> None:
+    """Raises UsageError unless the user's workloads are those of the record."""
+    before, now = record.workloads, _workload_records(workloads)
+    changed = [name for name in before if before[name] != now.get(name)]
+    if changed:
+        raise UsageError(
+            f"{folder}: the root file system or the command of {', '.join(changed)} is not what it was when "
+            "the run began",
+            remedy="put it back, or start a new run: isobench run",
         )

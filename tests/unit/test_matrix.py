@@ -201,8 +201,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             '[run] benchmarks: found "fake" 2 times; allowed: each name once',
         ),
         (
-            "[[workload]]\nname = 'nginx'",
-            "[[workload]]: workloads of your own are not supported by this version of isobench",
+            "workload = 7",
+            "workload: found 7; allowed: tables that begin with [[workload]]",
+        ),
+        (
+            "[startup]\nworkloads = ['nginx']",
+            '[startup] workloads[0]: found "nginx"; allowed: ready',
         ),
         (
             "[run]\nbenchmarks = ['fake']\n[[isolator]]\nkind = 'fake'\n[fake]\nworkloads = ['a', 'a']",

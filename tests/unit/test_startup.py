@@ -15,7 +15,18 @@ from isobench.benchmarks.startup import Startup, StartupParams, reading
 from isobench.isolators.cgroup import CgroupTree
 from isobench.isolators.contract import Site
 from isobench.isolators.fake import Fake, FakeOptions
-from isobench.model import NO_LIMITS, Bundle, Capabilities, Cell, Event, Launch, Limits, Reading, Status
+from isobench.model import (
+    NO_LIMITS,
+    Bundle,
+    Capabilities,
+    Cell,
+    Event,
+    Launch,
+    Limits,
+    Reading,
+    Ready,
+    Status,
+)
 
 PROCESS = Capabilities(phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}))
 VM = replace(PROCESS, shares_clock=False, shares_kernel=False)
@@ -108,8 +119,10 @@ class FakeVm(Fake):
 def measured(
     monkeypatch: pytest.MonkeyPatch, isolator: Fake, blocks: int, params: StartupParams
 ) -> list[Reading]:
-    def batch(agent: Path, launch: Launch, count: int, *, timeout_s: float) -> Iterator[Event]:
-        assert (agent, timeout_s) == (Path("/a"), 9.0)
+    def batch(
+        agent: Path, launch: Launch, count: int, *, timeout_s: float, stop_when_ready: bool
+    ) -> Iterator[Event]:
+        assert (agent, timeout_s, stop_when_ready) == (Path("/a"), 9.0, False)
         assert launch.spawn == ("/root-fs/isoagent", "ready")
         yield from [ATTEMPT] * count
 
@@ -189,3 +202,59 @@ def test_batch_left_early_ends_its_agent_before_what_was_prepared_is_taken_away(
     readings.close()
 
     assert isolator.told == ["agent ended", "prepared is gone"]
+
+
+OWN = replace(ATTEMPT, output="Ready to accept connections", exit_code=None, term_signal=9)
+
+
+def test_users_workload_is_proven_by_being_ready_and_has_no_first_instruction() -> None:
+    found = reading(OWN, PROCESS, warmup=False, own=True)
+    assert (found.status, found.value) == (Status.OK, OWN.phases_ns["ready"] / 1e9)
+    assert "first_instruction" not in found.phases
+    assert found.detail == {}
+
+
+def test_workload_that_got_ready_twice_says_so() -> None:
+    assert reading(replace(OWN, ready_count=2), PROCESS, warmup=True, own=True).detail == {
+        "warmup": True,
+        "ready_count": 2,
+    }
+
+
+def test_failed_start_of_a_users_workload_quotes_its_first_and_last_complaint() -> None:
+    words = "nginx: a warning\nnginx: more\n\nnginx: bind() failed (98)\n"
+    event = replace(
+        OWN, status=Status.FAILED, reason="the workload exited 1 before it was ready", stderr=words
+    )
+    assert reading(event, PROCESS, warmup=False, own=True).reason == (
+        "the workload exited 1 before it was ready; "
+        "on its standard error: 'nginx: a warning ... nginx: bind() failed (98)'"
+    )
+
+
+def test_failed_start_without_a_word_has_the_reason_alone() -> None:
+    event = replace(OWN, status=Status.TIMEOUT, reason="not ready in time")
+    assert reading(event, PROCESS, warmup=False, own=True).reason == "not ready in time"
+
+
+class Mute(Fake):
+    """As lxc: its tool ends with 0 whatever the workload does."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, tells_exit=False)
+
+
+def test_exit_cannot_count_as_ready_where_the_exit_code_is_not_told() -> None:
+    site = Site("isobench-0", Path("/w"), Path("/c"), Path("/a"), Path("/root-fs"), cast(CgroupTree, None))
+    bundle = Bundle(("/bin/true",), Path("/own"), ready=Ready("exit"), own=True)
+    context = Context(site, StartupParams(workloads=("mine",)), 0, 9.0, {"mine": bundle})
+    (found,) = Startup().measure(Cell("x", "startup", "mine"), Mute("x", FakeOptions()), context)
+    assert (found.status, found.value) == (Status.UNSUPPORTED, None)
+    assert "exit" not in found.phases
+
+
+def test_each_workload_is_a_cell_of_its_own() -> None:
+    params = StartupParams(workloads=("ready", "nginx"))
+    cells = Startup().cells("runc", PROCESS, params, 10)
+    assert [cell.id for cell in cells] == ["startup/runc/ready", "startup/runc/nginx"]
