@@ -186,6 +186,11 @@ def read_host(*, stacks_mapped: bool | None, proc: Path = PROC) -> HostMemory:
     return parse_host(meminfo, zoneinfo, sockstat, os.sysconf("SC_PAGE_SIZE"), stacks_mapped=stacks_mapped)
 
 
+def reserve_bytes(total: int) -> int:
+    """What is left to a host with so much memory: 256 MiB, or a sixteenth of it where that is less."""
+    return min(256 * 2**20, total // 16)
+
+
 def read_available(proc: Path = PROC) -> tuple[int, int]:
     """MemAvailable, the kernel's estimate of what can still be had without swapping, and MemTotal."""
     found = parse_kib_lines((proc / "meminfo").read_text())

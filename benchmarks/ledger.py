@@ -27,6 +27,7 @@ from isobench.benchmarks.hostmemory import (
     read_peak_bytes,
     read_pss,
     read_stacks_mapped,
+    reserve_bytes,
 )
 from isobench.benchmarks.processes import Process, below, read_all, read_programs
 from isobench.errors import CgroupError, CgroupGoneError
@@ -54,10 +55,6 @@ _STEADY_BYTES = 64 * 1024
 STEADY_PAUSE_S = 0.05
 _STEADY_LIMIT_S = 1.0
 """A busy host never rests; the reading is then taken as it is and marked."""
-
-_RESERVE_BYTES = 256 * 1024 * 1024
-_RESERVE_SHARE = 16
-"""What is left to the host: 256 MiB, or a sixteenth of its memory where that is less."""
 
 
 class LedgerError(Exception):
@@ -345,5 +342,5 @@ class Shortage:
 def shortage(needed: float) -> Shortage | None:
     """Whether the host could give so many bytes and keep its reserve; None when it could."""
     available, total = read_available()
-    reserve = min(_RESERVE_BYTES, total // _RESERVE_SHARE)
+    reserve = reserve_bytes(total)
     return Shortage(needed, available, reserve) if needed > available - reserve else None

@@ -8,15 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isobench.benchmarks.hostmemory import read_available
+from isobench.benchmarks.hostmemory import read_available, reserve_bytes
 from isobench.benchmarks.processes import PROC
 from isobench.isolators.cgroup.parse import Hierarchy, membership
 from isobench.isolators.cgroup.tree import CgroupTree
 from isobench.procfs import read_names, read_optional
-
-_MEMORY_RESERVE = 256 * 2**20
-_MEMORY_RESERVE_SHARE = 16
-"""As for the benchmark ``memory``: 256 MiB, or a sixteenth of the host's memory where that is less."""
 
 _NUMBER_RESERVE = 16
 """Of processes and descriptors: the tools of one more start need a few for a moment."""
@@ -61,7 +57,7 @@ class Shortage:
 def survey(agent: int, groups: CgroupTree) -> Room:
     """What there is now. ``agent`` is the process that holds the instances."""
     available, total = read_available()
-    reserve = min(_MEMORY_RESERVE, total // _MEMORY_RESERVE_SHARE)
+    reserve = reserve_bytes(total)
     return {
         MEMORY: Resource(total - available, total, reserve, "free memory of the host, or give it more"),
         **dict(_descriptors(agent)),
