@@ -12,7 +12,7 @@ from isobench.reports import svg, units
 from isobench.reports.chart_kit import SMALL, Canvas
 
 if TYPE_CHECKING:
-    from isobench.reports.sections.density import Series
+    from isobench.reports.section import Series
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _NONE_AT = 0.3

@@ -79,6 +79,15 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a plot over a number of instances."""
+
+    isolator: Isolator
+    points: tuple[tuple[int, Estimate], ...]
+    """At so many instances, this."""
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A part of the report."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Table, estimated
+from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Series, Table, estimated
 from isobench.reports.stats import Estimate, median
 from isobench.reports.summary import CellSummary, Isolator, Summary, number
 
@@ -23,15 +22,6 @@ _LEAD = (
     "end well are told."
 )
 _READY, _FOOTPRINT = "ready", "footprint"
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The starts of one isolator."""
-
-    isolator: Isolator
-    points: tuple[tuple[int, Estimate], ...]
-    """How many instances ran, and the median start beside them."""
 
 
 def section(summary: Summary) -> Section | None:
