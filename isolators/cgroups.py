@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from isobench.isolators import own
 from isobench.isolators.bare import on_host
+from isobench.isolators.cgroup import controllers_of
 from isobench.isolators.contract import Isolator, Options, Site
 from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness
 
@@ -25,7 +26,7 @@ class Cgroups(Isolator[Options]):
             phases=frozenset(
                 {"invoke", "created", "spawned", "first_instruction", "ready", "exit", "cleaned"}
             ),
-            limits=frozenset({"cpu", "memory"}),
+            limits=frozenset({"cpu", "cpuset", "memory", "pids", "io", "weight"}),
             t0="just before the first mkdir(2) of its cgroups",
             covers="the workload alone",
         )
@@ -37,13 +38,18 @@ class Cgroups(Isolator[Options]):
     def prepare(
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
-        name, tree, memory = f"{site.token}/{self.kind}-{{n}}", site.cgroups, limits.memory_bytes
-        writes = tree.cpu_limit_writes(name, limits.cpu) if limits.cpu else ()
-        if memory is not None:
-            writes = (*writes, *tree.memory_limit_writes(name, memory))
-        with own.writable_roots(site, bundle, slots, proc=True) as inside:
+        name, groups = f"{site.token}/{self.kind}-{{n}}", controllers_of(site.cgroups)
+        with (
+            groups.handed_down(site.token, limits),
+            own.writable_roots(site, bundle, slots, proc=True) as inside,
+        ):
             yield replace(
                 on_host(inside),
-                cgroups=tree.directories(name) if memory is None else tree.memory_directories(name),
-                cgroup_writes=writes,
+                cgroups=groups.directories(name, limits),
+                cgroup_writes=groups.writes(name, limits),
+                # Not with the others: these differ from slot to slot.
+                late_writes=tuple(
+                    groups.weight_write(name.replace("{n}", str(slot)), weight)
+                    for slot, weight in enumerate(limits.cpu_weights)
+                ),
             )

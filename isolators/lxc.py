@@ -6,6 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from isobench.isolators import contract, own
+from isobench.isolators.cgroup import controllers_of
+from isobench.isolators.cgroup.controllers import as_cpu_list, check_weight
+from isobench.isolators.cgroup.controllers_v1 import shares_of
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
@@ -33,7 +36,7 @@ class Lxc(Isolator[LxcOptions]):
     def capabilities(self) -> Capabilities:
         return Capabilities(
             phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}),
-            limits=frozenset({"cpu", "memory"}),
+            limits=frozenset({"cpu", "cpuset", "memory", "pids", "io", "weight"}),
             tells_exit=False,
             t0="just before the clone of lxc-start",
             covers="the container; its monitor has a cgroup of its own and is not limited",
@@ -54,23 +57,24 @@ class Lxc(Isolator[LxcOptions]):
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         with (
+            controllers_of(site.cgroups).handed_down(site.token, limits),
             own.writable_roots(site, bundle, slots) as inside,
             scratch_directory(site.work / self.name) as home,
         ):
             try:
-                yield self._launch(site, home, inside, limits)
+                yield self._launch(site, home, inside, limits, slots)
             finally:
                 remove_locks(home)
                 # The pivot group, which LXC never removes; all of them, where lxc-start was killed.
                 site.cgroups.remove(f"{site.token}-{self.kind}")
 
-    def _launch(self, site: Site, home: Path, bundle: Bundle, limits: Limits) -> Launch:
-        config = home / "config"
-        config.write_text(configuration(site, bundle, limits))
+    def _launch(self, site: Site, home: Path, bundle: Bundle, limits: Limits, slots: int) -> Launch:
+        for slot in range(slots):
+            (home / f"config-{slot}").write_text(configuration(site, bundle, limits, slot))
         group = site.tool_group(self.kind)
         start = (tool_path(self.options.binary, "lxc"), "--foreground")
         container = (
-            *("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(config)),
+            *("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(home / "config-{n}")),
             *("--define", f"lxc.rootfs.path=dir:{bundle.root}"),
         )
         groups = (
@@ -103,7 +107,7 @@ def remove_locks(lxcpath: Path, locks: Path = Path("/run/lxc/lock")) -> None:
             directory.rmdir()
 
 
-def configuration(site: Site, bundle: Bundle, limits: Limits) -> str:
+def configuration(site: Site, bundle: Bundle, limits: Limits, slot: int = 0) -> str:
     """A container configuration (lxc.container.conf(5)): own root, all namespaces, only a loopback device."""
     lines = [
         "lxc.uts.name = isobench",
@@ -127,6 +131,9 @@ def configuration(site: Site, bundle: Bundle, limits: Limits) -> str:
         lines += _cpu_lines(limits.cpu, on_v2=on_v2)
     if limits.memory_bytes is not None:
         lines += _memory_lines(limits.memory_bytes, on_v2=on_v2, swap=site.cgroups.limits_swap())
+    lines += _further_lines(limits, on_v2=on_v2)
+    if limits.cpu_weights:
+        lines.append(_weight_line(limits.cpu_weights[slot], on_v2=on_v2))
     return "\n".join(lines) + "\n"
 
 
@@ -137,6 +144,29 @@ def _cpu_lines(cpu: CpuLimit, *, on_v2: bool) -> tuple[str, ...]:
         f"lxc.cgroup.cpu.cfs_period_us = {cpu.period_us}",
         f"lxc.cgroup.cpu.cfs_quota_us = {cpu.quota_us}",
     )
+
+
+def _further_lines(limits: Limits, *, on_v2: bool) -> list[str]:
+    lines: list[str] = []
+    prefix = "lxc.cgroup2" if on_v2 else "lxc.cgroup"
+    if limits.cpus:
+        lines.append(f"{prefix}.cpuset.cpus = {as_cpu_list(limits.cpus)}")
+    if limits.processes is not None:
+        lines.append(f"{prefix}.pids.max = {limits.processes}")
+    if write := limits.write:
+        rule = (
+            f"io.max = {write.device} wbps={write.bytes_per_s}"
+            if on_v2
+            else f"blkio.throttle.write_bps_device = {write.device} {write.bytes_per_s}"
+        )
+        lines.append(f"{prefix}.{rule}")
+    return lines
+
+
+def _weight_line(weight: int, *, on_v2: bool) -> str:
+    if on_v2:
+        return f"lxc.cgroup2.cpu.weight = {check_weight(weight)}"
+    return f"lxc.cgroup.cpu.shares = {shares_of(weight)}"
 
 
 def _memory_lines(limit_bytes: int, *, on_v2: bool, swap: bool) -> tuple[str, ...]:

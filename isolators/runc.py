@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from isobench.isolators import contract, own
+from isobench.isolators.cgroup import controllers_of
+from isobench.isolators.cgroup.controllers import as_cpu_list
+from isobench.isolators.cgroup.controllers_v1 import shares_of
 from isobench.isolators.contract import Isolator, Site
 from isobench.isolators.directory import scratch_directory
 from isobench.isolators.requirements import first_lack, need_root, need_tool, tool_path
@@ -30,7 +33,7 @@ class Runc(Isolator[RuncOptions]):
     def capabilities(self) -> Capabilities:
         return Capabilities(
             phases=frozenset({"invoke", "created", "first_instruction", "ready", "exit", "cleaned"}),
-            limits=frozenset({"cpu", "memory"}),
+            limits=frozenset({"cpu", "cpuset", "memory", "pids", "io", "weight"}),
             t0="just before the clone of `runc create`",
             covers="the container, and runc's own init until it becomes the workload",
         )
@@ -47,6 +50,7 @@ class Runc(Isolator[RuncOptions]):
         self, site: Site, bundle: Bundle, limits: Limits = NO_LIMITS, slots: int = 1
     ) -> Iterator[Launch]:
         with (
+            controllers_of(site.cgroups).handed_down(site.token, limits),
             own.writable_roots(site, bundle, slots) as inside,
             scratch_directory(site.work / self.name) as home,
         ):
@@ -61,7 +65,7 @@ class Runc(Isolator[RuncOptions]):
         for slot in range(slots):
             directory = home / f"bundle-{slot}"
             directory.mkdir(parents=True)
-            resources = resource_limits(limits, swap=site.cgroups.limits_swap())
+            resources = resource_limits(limits, swap=site.cgroups.limits_swap(), slot=slot)
             of_slot = replace(bundle, root=own.at_slot(bundle.root, slot))
             config = configuration(of_slot, resources, f"/{group}-{slot}")
             (directory / "config.json").write_text(json.dumps(config))
@@ -126,11 +130,21 @@ _MOUNTS: list[dict[str, Any]] = [
 """What `runc spec` mounts, less the view of the host's cgroups."""
 
 
-def resource_limits(limits: Limits, *, swap: bool) -> dict[str, Any]:
+def resource_limits(limits: Limits, *, swap: bool, slot: int = 0) -> dict[str, Any]:
     """The limits as linux.resources of a config.json; ``swap``: whether this host can limit it."""
     found: dict[str, Any] = {}
-    if cpu := limits.cpu:
-        found["cpu"] = {"quota": cpu.quota_us, "period": cpu.period_us}
+    cpu = {"quota": limits.cpu.quota_us, "period": limits.cpu.period_us} if limits.cpu else {}
+    cpus = {"cpus": as_cpu_list(limits.cpus)} if limits.cpus else {}
+    # The specification knows weights as shares of v1 alone; on v2 runc converts them in its own way.
+    shares = {"shares": shares_of(limits.cpu_weights[slot])} if limits.cpu_weights else {}
+    if cpu or cpus or shares:
+        found["cpu"] = {**cpu, **cpus, **shares}
+    if limits.processes is not None:
+        found["pids"] = {"limit": limits.processes}
+    if write := limits.write:
+        major, minor = (int(number) for number in write.device.split(":"))
+        rule = {"major": major, "minor": minor, "rate": write.bytes_per_s}
+        found["blockIO"] = {"throttleWriteBpsDevice": [rule]}
     if limits.memory_bytes is not None:
         # "swap" is memory and swap together, on v2 as well: equal to the limit it is none.
         found["memory"] = {"limit": limits.memory_bytes} | ({"swap": limits.memory_bytes} if swap else {})

@@ -1,5 +1,8 @@
 """The host's cgroups behind one face, found out and not assumed: v1, v2, or both at once (hybrid)."""
 
+from isobench.isolators.cgroup.controllers import Controllers, GroupUse
+from isobench.isolators.cgroup.controllers_v1 import V1Controllers
+from isobench.isolators.cgroup.controllers_v2 import V2Controllers
 from isobench.isolators.cgroup.files import read_file
 from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, hierarchies
 from isobench.isolators.cgroup.tree import CgroupTree, CgroupView, Mode, NoCgroups
@@ -7,7 +10,15 @@ from isobench.isolators.cgroup.v1 import V1Tree
 from isobench.isolators.cgroup.v2 import V2Tree
 from isobench.procfs import MOUNTINFO, parse_mountinfo, read_names
 
-__all__ = ["CgroupTree", "CgroupView", "CpuStat", "detect"]
+__all__ = [
+    "CgroupTree",
+    "CgroupView",
+    "Controllers",
+    "CpuStat",
+    "GroupUse",
+    "controllers_of",
+    "detect",
+]
 
 
 def detect(mountinfo: str | None = None) -> CgroupTree:
@@ -21,6 +32,11 @@ def detect(mountinfo: str | None = None) -> CgroupTree:
     on_v2 = frozenset[str]().union(*(_offered(h) for h in mounted if h.version == 2))  # noqa: PLR2004
     kind: type[CgroupTree] = V1Tree if "cpu" in on_v1 else V2Tree if "cpu" in on_v2 else NoCgroups
     return kind(_mode(mounted), mounted, on_v1 | on_v2)
+
+
+def controllers_of(tree: CgroupTree) -> Controllers:
+    """What groups of that tree can be given besides CPU bandwidth and memory."""
+    return V1Controllers(tree) if isinstance(tree, V1Tree) else V2Controllers(tree)
 
 
 def _offered(hierarchy: Hierarchy) -> frozenset[str]:

@@ -164,12 +164,30 @@ class CpuLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteLimit:
+    """Bytes an instance may write to one disk each second."""
+
+    device: str
+    """``major:minor`` of a whole disk."""
+    bytes_per_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """What an instance is allowed to use. None: no limit is set at all."""
+    """What an instance is allowed to use. None, or empty: no limit is set at all."""
 
     cpu: CpuLimit | None = None
     memory_bytes: int | None = None
     """Memory charged to the instance; for a virtual machine the RAM of its guest."""
+    cpus: tuple[int, ...] = ()
+    """The CPUs it may run on."""
+    processes: int | None = None
+    """Tasks it may have at once, threads included."""
+    write: WriteLimit | None = None
+    cpu_weights: tuple[int, ...] = ()
+    """Share of CPU time under contention, of the instance in each slot; 100 is that of any other group."""
+    accounted: frozenset[str] = frozenset()
+    """Subset of {"memory", "pids", "io", "freezer"}: there it needs a group of its own, limited or not."""
 
 
 NO_LIMITS = Limits()
@@ -206,7 +224,7 @@ class Capabilities:
     phases: frozenset[str]
     """The phases it can tell apart."""
     limits: frozenset[str] = frozenset()
-    """Limits it can apply itself: a subset of {"cpu", "memory"}."""
+    """Limits it can apply itself: a subset of {"cpu", "memory", "cpuset", "pids", "io", "weight"}."""
     shares_clock: bool = True
     """The workload's CLOCK_MONOTONIC is the host's, so its stamps may be compared with ours."""
     shares_kernel: bool = True
