@@ -239,18 +239,18 @@ static int await_end(const struct instance *i, int64_t deadline_ns)
     return i->pidfd == -1 ? 0 : -1;
 }
 
-/* Kill the instance and wait for it. Of a tool that watches over the workload (lxc-start) the children first: once
- * they have ended, it removes what it has made. */
+/* Kill the instance and wait for it. Of a tool that watches over the workload (lxc-start) the children alone: once
+ * they have ended, by us or already by themselves, it removes what it has made. Only if it does not is it killed. */
 void stop(struct instance *i)
 {
     if (i->pidfd == -1)
         return;
     i->killed = 1;
     int64_t now = 0;
-    int children = i->launch.supervised ? kill_children(i->pid, &now) : 0;
+    int supervised = i->launch.supervised, children = supervised ? kill_children(i->pid, &now) : 0;
     if (!i->stop_ns)
         i->stop_ns = children ? now : now_ns();
-    if (children && await_end(i, now + SUPERVISOR_GRACE_NS) == 0)
+    if (supervised && await_end(i, now_ns() + SUPERVISOR_GRACE_NS) == 0)
         return;
     syscall(SYS_pidfd_send_signal, i->pidfd, SIGKILL, NULL, 0);
     if (await_end(i, now_ns() + CLEANUP_TIMEOUT_NS) == 0)
