@@ -112,12 +112,12 @@ class Tree:
         for name, mode in _USUAL.items():
             if not os.path.lexists(f"{self._top}/{name}"):
                 self._make_directory(f"{self._top}/{name}", mode)
-        for path in sorted(self._directories, reverse=True):
+        # As they are found, the deepest first: a later layer may have put a link where a directory was, and a
+        # remembered path would lead through it to the host.
+        for path, _, _ in os.walk(self._top, topdown=False):
             mode, mtime_s = self._directories[path]
-            # A later layer may have put something else in its place.
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.chmod(path, mode)
-                os.utime(path, (mtime_s, mtime_s))
+            os.chmod(path, mode)
+            os.utime(path, (mtime_s, mtime_s))
 
     def _count(self, entry: Entry) -> None:
         self._entries_left -= 1

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import stat
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -182,6 +183,24 @@ def test_file_of_an_upper_layer_replaces_a_directory_and_the_other_way_round(
     stacked: Callable[..., set[str]],
 ) -> None:
     assert stacked({"a/b": b"", "c": b""}, {"a": b"", "c": None, "c/d": b""}) == {"a", "c", "c/d"}
+
+
+def test_link_in_place_of_a_directory_gives_nothing_of_the_host_that_directorys_mode(
+    layout: Layout, cache: Path, tmp_path: Path
+) -> None:
+    host = tmp_path / "host"
+    (host / "etc").mkdir(parents=True)
+    (host / "etc").chmod(0o700)
+    link = io.BytesIO()
+    with tarfile.open(fileobj=link, mode="w") as archive:
+        info = tarfile.TarInfo("a")
+        info.type, info.linkname = tarfile.SYMTYPE, str(host)
+        info.uid, info.gid = os.getuid(), os.getgid()
+        archive.addfile(info)
+    layers = (layer({"a": None, "a/etc": None}), link.getvalue())
+    import_root(layout.index(layout.image([layout.blob(one, LAYER) for one in layers])), cache)
+    assert stat.S_IMODE((host / "etc").stat().st_mode) == 0o700
+    assert (host / "etc").stat().st_mtime > 0
 
 
 def test_records_of_aufs_are_no_files(stacked: Callable[..., set[str]]) -> None:
