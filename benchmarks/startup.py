@@ -6,16 +6,16 @@ How each figure is made, and what it contains: docs/benchmarks/startup.md.
 import math
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from isobench import starter
-from isobench.benchmarks import contract
+from isobench.benchmarks import caches, contract
 from isobench.benchmarks.contract import Benchmark, Context
 from isobench.benchmarks.payload import PayloadError, hello
-from isobench.isolators.contract import Isolator
-from isobench.model import Capabilities, Cell, Event, Reading, Scalar, Status
+from isobench.isolators.contract import Isolator, Site
+from isobench.model import Capabilities, Cell, Event, Readiness, Reading, Scalar, Status
 
 METRIC = "ready"
 UNIT = "second"
@@ -24,6 +24,9 @@ _NS_PER_S = 1e9
 _EXPECTED_START_S = 0.05
 _EXPECTED_VM_START_S = 4.0
 """A guest under software emulation; with KVM it is a fraction of that."""
+
+_EXPECTED_COLD_START_S = 0.5
+"""Dropping the caches, and reading what is needed again."""
 
 _EXIT_UNTOLD = "it does not tell with which code a workload has ended, so the end cannot count as ready"
 
@@ -48,6 +51,9 @@ class StartupParams(contract.Params):
     VERBS: ClassVar[tuple[str, ...]] = ("ready",)
     workloads: Annotated[tuple[str, ...], Field(min_length=1)] = VERBS
     """What is started: the agent's ``ready``, workloads of the user's; a cell each."""
+    caches: Annotated[tuple[Literal["warm", "cold"], ...], Field(min_length=1)] = ("warm",)
+    """``cold``: in cells of their own, the host's page cache, dentries and inodes are dropped before each
+    start, where the user allows it (``isobench run --allow-drop-caches``). No warm-ups there."""
 
 
 class Startup(Benchmark[StartupParams]):
@@ -62,9 +68,18 @@ class Startup(Benchmark[StartupParams]):
     def cells(
         self, isolator: str, capabilities: Capabilities, params: StartupParams, blocks: int
     ) -> tuple[Cell, ...]:
-        """One a workload; in no more blocks than there are starts to spread over them."""
+        """One a workload and state of the caches; in no more blocks than there are starts for them."""
         blocks = min(blocks, _starts(capabilities, params))
-        return tuple(Cell(isolator, self.name, workload, blocks=blocks) for workload in params.workloads)
+        states: dict[str, dict[str, Scalar]] = {"warm": {}, "cold": {"caches": "cold"}}
+        return tuple(
+            Cell(isolator, self.name, workload, states[state], blocks)
+            for workload in params.workloads
+            for state in params.caches
+        )
+
+    def lack(self, cell: Cell, site: Site) -> Readiness | None:
+        """Of a cold cell, what it takes to drop the caches."""
+        return caches.lack(site) if _is_cold(cell) else None
 
     def measure(
         self, cell: Cell, isolator: Isolator[Any], context: Context[StartupParams]
@@ -74,7 +89,8 @@ class Startup(Benchmark[StartupParams]):
         if bundle.ready.kind == "exit" and not capabilities.tells_exit:
             yield Reading(METRIC, UNIT, None, Status.UNSUPPORTED, _EXIT_UNTOLD)
             return
-        warmups = _warmups(capabilities, context.params)
+        cold = _is_cold(cell)
+        warmups = _warmups(cell, capabilities, context.params)
         count = warmups + _starts_a_block(cell, capabilities, context.params)
         stop_when_ready = bundle.own and bundle.ready.kind != "exit"
         with (
@@ -82,11 +98,12 @@ class Startup(Benchmark[StartupParams]):
             # Left early, the agent ends its instance before what the isolator has prepared is taken away.
             closing(
                 starter.batch(
-                    context.site.agent,
+                    caches.agent_copy(context.site) if cold else context.site.agent,
                     launch,
                     count,
                     timeout_s=context.timeout_s,
                     stop_when_ready=stop_when_ready,
+                    cold=cold,
                 )
             ) as events,
         ):
@@ -95,8 +112,9 @@ class Startup(Benchmark[StartupParams]):
 
     def expected_s(self, cell: Cell, capabilities: Capabilities, params: StartupParams) -> float:
         """Starts of one block times a usual start."""
-        starts = _warmups(capabilities, params) + _starts_a_block(cell, capabilities, params)
-        return starts * (_EXPECTED_START_S if capabilities.shares_kernel else _EXPECTED_VM_START_S)
+        starts = _warmups(cell, capabilities, params) + _starts_a_block(cell, capabilities, params)
+        each_s = _EXPECTED_START_S if capabilities.shares_kernel else _EXPECTED_VM_START_S
+        return starts * (each_s + (_EXPECTED_COLD_START_S if _is_cold(cell) else 0))
 
 
 def reading(event: Event, capabilities: Capabilities, *, warmup: bool, own: bool = False) -> Reading:
@@ -159,7 +177,13 @@ def _starts(capabilities: Capabilities, params: StartupParams) -> int:
     return params.starts if capabilities.shares_kernel else params.starts_vm
 
 
-def _warmups(capabilities: Capabilities, params: StartupParams) -> int:
+def _is_cold(cell: Cell) -> bool:
+    return cell.params.get("caches") == "cold"
+
+
+def _warmups(cell: Cell, capabilities: Capabilities, params: StartupParams) -> int:
+    if _is_cold(cell):
+        return 0
     return params.warmups if capabilities.shares_kernel else params.warmups_vm
 
 

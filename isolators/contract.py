@@ -46,6 +46,8 @@ class Site:
     rootfs: Path
     """The shared root file system: /isoagent, and empty /proc, /sys, /dev (with null), /tmp."""
     cgroups: CgroupTree
+    allow_drop_caches: bool = False
+    """The user of this host lets us drop its page cache, of which every program on it takes notice."""
 
     def tool_group(self, leaf: str) -> str:
         """The name of a cgroup that a tool (LXC, runc) makes by itself, in all hierarchies there are.

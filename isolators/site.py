@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_site(token: str | None = None) -> Iterator[Site]:
+def open_site(token: str | None = None, *, allow_drop_caches: bool = False) -> Iterator[Site]:
     """Make what a run needs on this host; at the end remove it, and what else the run left. The cache stays.
 
     Works without root: then there is no parent cgroup, and ``site.cgroups.writable()`` says why. Raises
@@ -40,6 +40,7 @@ def open_site(token: str | None = None) -> Iterator[Site]:
             agent=root / rootfs.AGENT_NAME,
             rootfs=root,
             cgroups=tree,
+            allow_drop_caches=allow_drop_caches,
         )
         stack.callback(_sweep, site)
         yield site

@@ -110,9 +110,19 @@ def _by_start(isolator: Isolator) -> tuple[bool, float]:
 
 
 def _startup_cell(cells: Iterable[CellSummary], isolator: str | None) -> CellSummary | None:
-    """The first cell of an isolator with a start that counts."""
-    own = (cell for cell in cells if cell.isolator == isolator and cell.benchmark not in _OTHER_STARTS)
-    return next((cell for cell in own if _counted(cell, READY)), None)
+    """The cell of an isolator with a start that counts: of the agent's own workload, if there is one.
+
+    Never one whose caches were cold: those have a section of their own.
+    """
+    own = [
+        cell
+        for cell in cells
+        if cell.isolator == isolator
+        and cell.benchmark not in _OTHER_STARTS
+        and "caches" not in cell.samples[0].params
+    ]
+    by_rank = sorted(own, key=lambda cell: cell.samples[0].workload != READY)
+    return next((cell for cell in by_rank if _counted(cell, READY)), None)
 
 
 def _startup(cell: CellSummary, floor: CellSummary | None) -> Startup:

@@ -7,7 +7,16 @@ from typing import cast
 from isobench.reports.section import Section
 from isobench.reports.summary import Summary
 
-NAMES: tuple[str, ...] = ("memory_lines", "memory_floor", "audit", "teardown", "density", "primitives")
+NAMES: tuple[str, ...] = (
+    "memory_lines",
+    "memory_floor",
+    "audit",
+    "teardown",
+    "cold",
+    "concurrency",
+    "density",
+    "primitives",
+)
 """Modules of this package, each with ``section(summary) -> Section | None``; None: there are no figures."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ class Lab:
     """Where the files of its settings begin: ``/``."""
 
 
-def this_host() -> Lab:
-    """The host we are on."""
+def this_host(*, allow_drop_caches: bool = False) -> Lab:
+    """The host we are on; ``allow_drop_caches``: its user lets us drop the page cache before cold starts."""
     return Lab(
-        open_site=open_site,
+        open_site=partial(open_site, allow_drop_caches=allow_drop_caches),
         check=readiness.check,
         strays=residue.strays,
         rest=lambda site: Drain(site.cgroups).wait,

@@ -98,7 +98,7 @@ def test_read_only_folder_is_refused_with_remedy(tmp_path: Path) -> None:
 def test_read_only_folder_ends_the_command_with_2_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lab_module, "this_host", lambda: fake_lab(tmp_path))
+    monkeypatch.setattr(lab_module, "this_host", lambda **_: fake_lab(tmp_path))
     matrix = tmp_path / "matrix.toml"
     matrix.write_text('[run]\nblocks = 1\nbenchmarks = ["fake"]\n[[isolator]]\nkind = "fake"\n')
     with tmpfs(tmp_path / "disk", "ro") as disk:

@@ -45,7 +45,7 @@ remedy = "apt-get install fake"
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The host that is none, and an empty folder to be in."""
-    monkeypatch.setattr(lab_module, "this_host", lambda: fake_lab(tmp_path / "state"))
+    monkeypatch.setattr(lab_module, "this_host", lambda **_: fake_lab(tmp_path / "state"))
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from isobench import starter
+from isobench.benchmarks import caches
 from isobench.benchmarks.contract import Context
 from isobench.benchmarks.startup import Startup, StartupParams, reading
 from isobench.isolators.cgroup import CgroupTree
@@ -120,9 +121,9 @@ def measured(
     monkeypatch: pytest.MonkeyPatch, isolator: Fake, blocks: int, params: StartupParams
 ) -> list[Reading]:
     def batch(
-        agent: Path, launch: Launch, count: int, *, timeout_s: float, stop_when_ready: bool
+        agent: Path, launch: Launch, count: int, *, timeout_s: float, stop_when_ready: bool, cold: bool
     ) -> Iterator[Event]:
-        assert (agent, timeout_s, stop_when_ready) == (Path("/a"), 9.0, False)
+        assert (agent, timeout_s, stop_when_ready, cold) == (Path("/a"), 9.0, False, False)
         assert launch.spawn == ("/root-fs/isoagent", "ready")
         yield from [ATTEMPT] * count
 
@@ -258,3 +259,69 @@ def test_each_workload_is_a_cell_of_its_own() -> None:
     params = StartupParams(workloads=("ready", "nginx"))
     cells = Startup().cells("runc", PROCESS, params, 10)
     assert [cell.id for cell in cells] == ["startup/runc/ready", "startup/runc/nginx"]
+
+
+def cold_site(tmp_path: Path, *, allowed: bool = True) -> Site:
+    """A site whose root file system is at ``/``, which is on a disk or its like."""
+    agent = tmp_path / "isoagent"
+    agent.write_bytes(b"the agent")
+    return Site(
+        "isobench-0", tmp_path, tmp_path, agent, Path("/"), cast(CgroupTree, None), allow_drop_caches=allowed
+    )
+
+
+def test_cold_starts_have_cells_of_their_own_and_warm_ones_keep_their_names() -> None:
+    params = StartupParams(caches=("warm", "cold"))
+    assert [cell.id for cell in Startup().cells("x", PROCESS, params, 3)] == [
+        "startup/x/ready",
+        "startup/x/ready/caches=cold",
+    ]
+    assert [cell.params for cell in Startup().cells("x", PROCESS, StartupParams(), 3)] == [{}]
+
+
+def test_cold_starts_are_by_a_copy_of_the_agent_with_dropped_caches_and_without_warmups(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = cold_site(tmp_path)
+
+    def batch(agent: Path, _launch: Launch, count: int, *, cold: bool, **_: float) -> Iterator[Event]:
+        assert cold
+        assert agent != site.agent
+        assert agent.parent == site.work
+        assert agent.read_bytes() == site.agent.read_bytes()
+        assert agent.stat().st_mode & 0o777 == 0o755
+        yield from [ATTEMPT] * count
+
+    monkeypatch.setattr(starter, "batch", batch)
+    cell = Cell("x", "startup", "ready", {"caches": "cold"})
+    context = Context(site, StartupParams(starts=3, warmups=2), block=0, timeout_s=9.0)
+    for _ in range(2):
+        found = list(Startup().measure(cell, Fake("x", FakeOptions()), context))
+        assert [one.detail.get("warmup") for one in found] == [None] * 3
+
+
+def test_cold_starts_are_unavailable_until_the_user_allows_them(tmp_path: Path) -> None:
+    cold = Cell("x", "startup", "ready", {"caches": "cold"})
+    lack = Startup().lack(cold, cold_site(tmp_path, allowed=False))
+    assert lack
+    assert lack.status is Status.UNAVAILABLE
+    assert lack.remedy == "isobench run --allow-drop-caches"
+    assert Startup().lack(Cell("x", "startup", "ready"), cold_site(tmp_path, allowed=False)) is None
+
+
+def test_cold_starts_need_caches_that_can_be_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caches, "DROP_CACHES", tmp_path / "absent" / "drop_caches")
+    lack = Startup().lack(Cell("x", "startup", "ready", {"caches": "cold"}), cold_site(tmp_path))
+    assert lack
+    assert "cannot be dropped" in str(lack.reason)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("tmpfs", "is on tmpfs"), ("ext4", None)])
+def test_workload_in_memory_is_never_cold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, words: str | None
+) -> None:
+    monkeypatch.setattr(caches, "DROP_CACHES", tmp_path / "drop_caches")
+    monkeypatch.setattr(caches, "file_system", lambda *_: f"{kind} rw")
+    lack = Startup().lack(Cell("x", "startup", "ready", {"caches": "cold"}), cold_site(tmp_path))
+    assert (lack is None) == (words is None)
+    assert lack is None or str(words) in str(lack.reason)

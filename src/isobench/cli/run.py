@@ -25,6 +25,13 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print how it ended as JSON in place of the table, for programs to read."),
 ]
+DropCaches = Annotated[
+    bool,
+    typer.Option(
+        "--allow-drop-caches",
+        help="Cold starts may drop the page cache of this host, which slows down all that runs on it.",
+    ),
+]
 
 _MAX_NAMED = 5
 """Failed cells named in the last line; the table and the report have them all, with their reasons."""
@@ -73,6 +80,7 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only show what would be measured and how long it takes.")
     ] = False,
+    allow_drop_caches: DropCaches = False,
     tune: Annotated[
         bool,
         typer.Option(
@@ -100,7 +108,8 @@ def run(
         planning.show(chosen, json=json)
         return
     with _before_anything(), progress.shown(output.console(stderr=True)) as observer:
-        outcome = engine.run(chosen, out, observer, this_host(), tune=tune)
+        lab = this_host(allow_drop_caches=allow_drop_caches)
+        outcome = engine.run(chosen, out, observer, lab, tune=tune)
     _finish(outcome, report=report, json=json)
 
 
@@ -114,6 +123,7 @@ def resume(
         ),
     ],
     *,
+    allow_drop_caches: DropCaches = False,
     report: Report = True,
     json: Json = False,
 ) -> None:
@@ -128,7 +138,7 @@ def resume(
 
     done = load(folder).done
     with _before_anything(), progress.shown(output.console(stderr=True), done) as observer:
-        outcome = engine.resume(folder, observer, this_host())
+        outcome = engine.resume(folder, observer, this_host(allow_drop_caches=allow_drop_caches))
     _finish(outcome, report=report, json=json)
 
 
