@@ -6,6 +6,7 @@ figure.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from math import inf
 from pathlib import Path
@@ -34,6 +35,9 @@ READY, FOOTPRINT, PEAK, CPU_SHARE_ERROR = "ready", "footprint", "peak", "cpu_sha
 
 _TOTAL, _KERNEL = "total", "kernel"
 """Columns of a ledger that are sums of its lines."""
+
+AGENTS_OWN = "ready"
+"""The workload by whose starts isolators are compared; those of the user's are shown each by itself."""
 
 _OTHER_STARTS = frozenset({"density", "startup-concurrency"})
 """Benchmarks whose starts are not those of one instance alone, and have a section of their own."""
@@ -109,20 +113,34 @@ def _by_start(isolator: Isolator) -> tuple[bool, float]:
     return not isolator.bare, isolator.startup.ready.median.value if isolator.startup else inf
 
 
-def _startup_cell(cells: Iterable[CellSummary], isolator: str | None) -> CellSummary | None:
-    """The cell of an isolator with a start that counts: of the agent's own workload, if there is one.
+def starts_of(summary: Summary, workload: str) -> Summary:
+    """Only the isolators that have started that workload, with its starts in place of the agent's own."""
+    floor = next((found.name for found in summary.isolators if found.bare), None)
+    bare = _startup_cell(summary.cells, floor, workload)
+    isolators = [
+        replace(isolator, startup=_startup(cell, bare))
+        for isolator in summary.isolators
+        if (cell := _startup_cell(summary.cells, isolator.name, workload))
+    ]
+    return replace(summary, isolators=tuple(sorted(isolators, key=_by_start)))
+
+
+def _startup_cell(
+    cells: Iterable[CellSummary], isolator: str | None, workload: str = AGENTS_OWN
+) -> CellSummary | None:
+    """The cell of an isolator with the starts of a workload, if there is one that counts.
 
     Never one whose caches were cold: those have a section of their own.
     """
-    own = [
+    own = (
         cell
         for cell in cells
         if cell.isolator == isolator
+        and cell.workload == workload
         and cell.benchmark not in _OTHER_STARTS
         and "caches" not in cell.samples[0].params
-    ]
-    by_rank = sorted(own, key=lambda cell: cell.samples[0].workload != READY)
-    return next((cell for cell in by_rank if _counted(cell, READY)), None)
+    )
+    return next((cell for cell in own if _counted(cell, READY)), None)
 
 
 def _startup(cell: CellSummary, floor: CellSummary | None) -> Startup:

@@ -131,12 +131,19 @@ def gaps(summary: Summary) -> tuple[Gap, ...]:
 
 
 def _where(summary: Summary, cells: Sequence[CellSummary]) -> str:
-    """The benchmarks, with the limits it is about where others of the same benchmark ended otherwise."""
+    """The benchmarks, with the limits or workloads it is about where others of the same ended otherwise."""
     isolator, benchmarks = cells[0].isolator, dict.fromkeys(cell.benchmark for cell in cells)
     siblings = [c for c in summary.cells if c.isolator == isolator and c.benchmark in benchmarks]
     limits = sorted(limit for cell in cells if (limit := number(cell.samples[0].params.get("cpus"))))
-    some = len(siblings) > len(cells) and limits
-    named = f" ({', '.join(units.cpus(limit) for limit in limits)} CPUs)" if some else ""
+    workloads = dict.fromkeys(cell.workload for cell in cells)
+    if len(siblings) == len(cells):
+        named = ""
+    elif limits:
+        named = f" ({', '.join(units.cpus(limit) for limit in limits)} CPUs)"
+    elif any(other.workload not in workloads for other in siblings):
+        named = f" ({', '.join(workloads)})"
+    else:
+        named = ""
     return ", ".join(benchmarks) + named
 
 

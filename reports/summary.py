@@ -24,6 +24,11 @@ class CellSummary:
     samples: tuple[Sample, ...]
 
     @property
+    def workload(self) -> str:
+        """What was started."""
+        return self.samples[0].workload
+
+    @property
     def ok(self) -> bool:
         """Every attempt gave a value."""
         return self.state.status is Status.OK

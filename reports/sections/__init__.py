@@ -8,6 +8,7 @@ from isobench.reports.section import Section
 from isobench.reports.summary import Summary
 
 NAMES: tuple[str, ...] = (
+    "workloads",
     "memory_lines",
     "memory_floor",
     "audit",
