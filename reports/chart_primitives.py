@@ -31,7 +31,7 @@ def stairs(steps: Sequence[tuple[str, float, float, float]], width_px: int) -> F
     axes.set_yticks(range(len(steps)), [name for name, _, _, _ in steps], fontsize=SMALL)
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.set_xlim(0, whole * 1.02)
-    axes.xaxis.set_major_locator(MaxNLocator(3 if canvas.narrow else 6))
+    axes.xaxis.set_major_locator(MaxNLocator(2 if canvas.narrow else 6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.seconds(value) if value else "0"))
     axes.set_xlabel("time since the sequence began, median", fontsize=SMALL)
     beside(axes, _RIGHT_PX - 2, "this step", [units.seconds(own) for _, _, _, own in steps])

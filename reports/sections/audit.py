@@ -25,17 +25,22 @@ def section(summary: Summary) -> Section | None:
 
 
 def _instrument(summary: Summary) -> Table | None:
-    rows = tuple(row for cell in summary.cells if cell.benchmark == "audit" for row in _ROWS[cell.id](cell))
+    cells = {cell.id: cell for cell in summary.cells}
+    rows = tuple(row for name, made in _ROWS.items() if name in cells for row in made(cells[name]))
     columns = (Column("median"), Column("detail", room=100))
     return Table("What the instrument adds", "audit", columns, rows) if rows else None
 
 
 def _timer(cell: CellSummary) -> Iterator[Row]:
-    for sample in _counted(cell):
-        step, gap = (units.seconds(_detail(sample, key)) for key in ("smallest_step_s", "largest_step_s"))
-        source = sample.detail.get("clock_source")
-        said = f"{source}; smallest step {step}, longest gap between two readings {gap}"
-        yield Row("reading the clock", (Figure(units.seconds(sample.value or 0.0), "", cell), Figure(said)))
+    samples = _counted(cell)
+    if not samples:
+        return
+    found = median((sample.value or 0.0 for sample in samples), (sample.block for sample in samples))
+    step = units.seconds(min(_detail(sample, "smallest_step_s") for sample in samples))
+    gap = units.seconds(max(_detail(sample, "largest_step_s") for sample in samples))
+    sources = ", ".join(dict.fromkeys(str(sample.detail.get("clock_source")) for sample in samples))
+    said = f"{sources}; smallest step {step}, longest gap between two readings {gap}"
+    yield Row("reading the clock", (estimated(found, units.seconds, cell), Figure(said)))
 
 
 def _starter(cell: CellSummary) -> Iterator[Row]:
@@ -51,6 +56,7 @@ _ROWS: dict[str, Callable[[CellSummary], Iterator[Row]]] = {
     "audit/host/starter": _starter,
     "audit/host/sampler": _sampler,
 }
+"""In the order of the table; the cells of a run come in one that its seed has shuffled."""
 
 
 def _compared(cell: CellSummary, name: str, form: units.Format, sides: tuple[str, str]) -> Iterator[Row]:

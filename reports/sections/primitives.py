@@ -29,6 +29,7 @@ _SEQUENCES = {
 }
 _UNDONE = "undone"
 _FIRST = ("clock", "process", "exec")
+_ACRONYMS = {word: word.upper() for word in ("uts", "ipc", "pid")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,16 @@ def _alone(cells: Sequence[CellSummary]) -> Table | None:
     names = dict.fromkeys(_primitive(cell) for cell in cells)
     rows = tuple(
         row
-        for name in sorted(names, key=lambda name: (name not in _FIRST, name))
+        for name in sorted(names, key=_place)
         for row in _row(name, [cell for cell in cells if _primitive(cell) == name])
     )
     columns = (Column("alone"), Column("undone"), Column("drained"))
     return Table("Each primitive alone, medians", "primitive", columns, rows, brief=False) if rows else None
+
+
+def _place(name: str) -> tuple[int, str]:
+    """The base lines first, in their order, then the others by name."""
+    return (_FIRST.index(name), "") if name in _FIRST else (len(_FIRST), name)
 
 
 def _row(name: str, cells: Sequence[CellSummary]) -> Iterator[Row]:
@@ -124,4 +130,4 @@ def _primitive(cell: CellSummary) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return " ".join(_ACRONYMS.get(word, word) for word in name.split("_"))

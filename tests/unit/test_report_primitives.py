@@ -72,11 +72,15 @@ def test_primitive_is_a_row_with_its_three_medians_and_base_lines_come_first() -
         *(sample("uts_namespace", "alone", value) for value in (2e-6, 3e-6, 4e-6)),
         sample("uts_namespace", "undone", 40e-6),
         sample("uts_namespace", "drained", 90e-6, form="drained"),
+        sample("exec", "alone", 60e-6),
+        sample("bind_mount", "alone", 6e-6),
         sample("process", "alone", 50e-6),
     )
     assert list(texts(found).items()) == [
         ("process", ["50.0 µs", NO_FIGURE.text, NO_FIGURE.text]),
-        ("uts namespace", ["3.00 µs", "40.0 µs", "90.0 µs"]),
+        ("exec", ["60.0 µs", NO_FIGURE.text, NO_FIGURE.text]),
+        ("bind mount", ["6.00 µs", NO_FIGURE.text, NO_FIGURE.text]),
+        ("UTS namespace", ["3.00 µs", "40.0 µs", "90.0 µs"]),
     ]
 
 
