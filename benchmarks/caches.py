@@ -1,6 +1,9 @@
 """Cold starts: what a host must have, and allow, for them."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from isobench.host import file_system
@@ -38,15 +41,14 @@ def lack(site: Site) -> Readiness | None:
     return None
 
 
-def agent_copy(site: Site) -> Path:
+@contextmanager
+def agent_copy(site: Site) -> Iterator[Path]:
     """A copy of the agent to start from: pages that a process has mapped are never dropped.
 
     The agent's own file is the workload's too, and would stay in the page cache as long as it is executed.
     """
-    copy = site.work / "starter"
-    if not copy.exists():
-        draft = copy.with_suffix(".new")
-        shutil.copyfile(site.agent, draft)
-        draft.chmod(0o755)
-        draft.rename(copy)
-    return copy
+    with tempfile.TemporaryDirectory(dir=site.work, prefix="starter-") as directory:
+        copy = Path(directory) / site.agent.name
+        shutil.copyfile(site.agent, copy)
+        copy.chmod(0o755)
+        yield copy

@@ -5,7 +5,7 @@ How each figure is made, and what it contains: docs/benchmarks/startup.md.
 
 import math
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -94,11 +94,12 @@ class Startup(Benchmark[StartupParams]):
         count = warmups + _starts_a_block(cell, capabilities, context.params)
         stop_when_ready = bundle.own and bundle.ready.kind != "exit"
         with (
+            caches.agent_copy(context.site) if cold else nullcontext(context.site.agent) as agent,
             isolator.prepare(context.site, bundle) as launch,
             # Left early, the agent ends its instance before what the isolator has prepared is taken away.
             closing(
                 starter.batch(
-                    caches.agent_copy(context.site) if cold else context.site.agent,
+                    agent,
                     launch,
                     count,
                     timeout_s=context.timeout_s,

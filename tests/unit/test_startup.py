@@ -287,7 +287,7 @@ def test_cold_starts_are_by_a_copy_of_the_agent_with_dropped_caches_and_without_
     def batch(agent: Path, _launch: Launch, count: int, *, cold: bool, **_: float) -> Iterator[Event]:
         assert cold
         assert agent != site.agent
-        assert agent.parent == site.work
+        assert agent.is_relative_to(site.work)
         assert agent.read_bytes() == site.agent.read_bytes()
         assert agent.stat().st_mode & 0o777 == 0o755
         yield from [ATTEMPT] * count
@@ -298,6 +298,7 @@ def test_cold_starts_are_by_a_copy_of_the_agent_with_dropped_caches_and_without_
     for _ in range(2):
         found = list(Startup().measure(cell, Fake("x", FakeOptions()), context))
         assert [one.detail.get("warmup") for one in found] == [None] * 3
+        assert [path.name for path in site.work.iterdir()] == ["isoagent"]
 
 
 def test_cold_starts_are_unavailable_until_the_user_allows_them(tmp_path: Path) -> None:
