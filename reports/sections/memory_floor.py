@@ -12,6 +12,10 @@ _LEAD = (
     "charged to its cgroup, kernel memory and the runtime's own init included, without swap; of a virtual "
     "machine the RAM of its guest. The answer worked as often as said, and failed with what is said to fail."
 )
+_NOTE = (
+    "Unconfirmed: the starts were used up before it had worked often enough, or before one step less had "
+    "failed. Not monotonic: a limit worked at times and failed at others."
+)
 _HOWS = {
     "oom-kill": "killed by the kernel",
     "no-memory": "refused a call for memory",
@@ -30,12 +34,13 @@ def section(summary: Summary) -> Section | None:
         return None
     columns = (
         Column("smallest that runs"),
-        Column("worked", room=60),
+        Column("in doubt"),
+        Column("worked", room=80),
         Column("fails with", room=80),
-        Column("how", room=80),
-        Column("in doubt", room=100),
+        Column("how", room=100),
     )
-    return Section(NAME, "Smallest memory", _LEAD, (Table("", "isolator", columns, rows),))
+    table = Table("Smallest limit of memory", "isolator", columns, rows, _NOTE)
+    return Section(NAME, "Smallest memory", _LEAD, (table,))
 
 
 def _row(summary: Summary, cell: CellSummary) -> Row | None:
@@ -52,10 +57,10 @@ def _row(summary: Summary, cell: CellSummary) -> Row | None:
     below = number(found.detail.get("below_bytes"))
     figures = (
         Figure(units.nbytes(found.value or 0.0), small, cell),
+        Figure(_doubt(samples)),
         Figure(f"{number(found.detail.get('worked')) or 0:.0f} times"),
         Figure(units.nbytes(below)) if below else NO_FIGURE,
         Figure(_HOWS.get(str(found.detail.get("below_how")), units.NONE)),
-        Figure(_doubt(samples)),
     )
     return Row(name, figures, isolator)
 
@@ -63,7 +68,7 @@ def _row(summary: Summary, cell: CellSummary) -> Row | None:
 def _doubt(samples: list[Sample]) -> str:
     doubts = []
     if any(sample.detail.get("confirmed") is False for sample in samples):
-        doubts.append("not confirmed")
+        doubts.append("unconfirmed")
     if any(sample.detail.get("monotonic") is False for sample in samples):
-        doubts.append("less worked at times")
+        doubts.append("not monotonic")
     return ", ".join(doubts) or units.NONE

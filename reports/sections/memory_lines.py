@@ -1,22 +1,24 @@
 """The ledger of memory line by line: of each further instance, and of what comes once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from isobench.reports import units
 from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, estimated
 from isobench.reports.stats import Estimate
 from isobench.reports.stats_lines import Line
-from isobench.reports.summary import MEMORY_LINES, Isolator, Memory, Summary
+from isobench.reports.summary import KERNEL_LINES, MEMORY_LINES, Isolator, Memory, Summary
 
 KEY = "memory-lines"
 _LEAD = (
     "Every line of the account of memory: a robust line through the readings at all numbers of instances, "
-    "with the same weights for all, so that each row adds up to its total. A dash means that the host cannot "
-    "tell, and what there is of it is unattributed; a guest's workload cannot be told from its RAM. The page "
-    "cache is in no line: the host can take it back."
+    "with the same weights for all, so that each row up to unattributed adds up to its total; after it stand "
+    "the parts of the kernel's. A dash means that the host cannot tell, and what there is of it is "
+    "unattributed; a guest's workload cannot be told from its RAM. The page cache is in no line: the host "
+    "can take it back."
 )
-_FIRST = ("workload_pss", "guest_ram_pss", "helpers_pss", "unattributed")
-"""Shown in a terminal of any width."""
+_PARTS = tuple(name for name in MEMORY_LINES if name not in KERNEL_LINES)
+"""With the kernel's as one they add up; each of the kernel's own needs a wide terminal."""
+_KERNEL = Column("kernel", "with tmpfs")
 _PEAK_NOTE = (
     "Resident counts from the execution of the workload on (of QEMU for a virtual machine), page cache "
     "included. Charged is the peak of its cgroup, kernel memory included; ≤ says that it may have been the "
@@ -39,26 +41,29 @@ def section(summary: Summary) -> Section | None:
 
 
 def _lines(title: str, found: list[tuple[Isolator, Memory]], part: Callable[[Line], Estimate]) -> Table:
-    names = [name for name in MEMORY_LINES if any(name in memory.lines for _, memory in found)]
+    told = {name for _, memory in found for name in memory.lines}
+    outside, kernel = ([name for name in names if name in told] for names in (_PARTS[:-1], KERNEL_LINES))
     columns = (
         Column("total"),
-        *(Column(MEMORY_LINES[name], room=0 if name in _FIRST else 150) for name in names),
+        # Of the built-in isolators only lxc has a daemon, which is small.
+        *(Column(MEMORY_LINES[name], room=90 if name == "daemons_change" else 0) for name in outside),
+        _KERNEL,
+        Column(MEMORY_LINES[_PARTS[-1]]),
+        *(Column(MEMORY_LINES[name], "of the kernel", room=150) for name in kernel),
     )
-    rows = tuple(
-        Row(
-            isolator.name,
-            (
-                estimated(part(memory.of_total), units.nbytes, memory.cell),
-                *(
-                    estimated(part(memory.lines[name]), units.nbytes) if name in memory.lines else NO_FIGURE
-                    for name in names
-                ),
-            ),
-            isolator,
-        )
-        for isolator, memory in found
-    )
+
+    def figures(memory: Memory) -> Iterator[Figure]:
+        yield estimated(part(memory.of_total), units.nbytes, memory.cell)
+        yield from (_figure(memory.lines.get(name), part) for name in outside)
+        yield _figure(memory.of_kernel, part)
+        yield from (_figure(memory.lines.get(name), part) for name in (_PARTS[-1], *kernel))
+
+    rows = tuple(Row(isolator.name, tuple(figures(memory)), isolator) for isolator, memory in found)
     return Table(title, "isolator", columns, rows)
+
+
+def _figure(line: Line | None, part: Callable[[Line], Estimate]) -> Figure:
+    return estimated(part(line) if line else None, units.nbytes)
 
 
 def _peaks(found: list[tuple[Isolator, Memory]]) -> Table:

@@ -13,7 +13,7 @@ from isobench.model import Sample, Scalar
 from isobench.reports.load import summarize
 from isobench.reports.section import NO_FIGURE, Section, Table
 from isobench.reports.sections import memory_floor, memory_lines
-from isobench.reports.summary import Summary
+from isobench.reports.summary import KERNEL_LINES, MEMORY_LINES, Summary
 
 if TYPE_CHECKING:
     from tests.conftest import SyntheticRun
@@ -44,6 +44,23 @@ def test_each_line_has_a_column_and_what_cannot_be_told_a_dash(summary: Summary)
     assert lxc["guest RAM"] == NO_FIGURE.text
     assert row(each, "qemu-tcg")["workload"] == NO_FIGURE.text
     assert "vmalloc" not in lxc
+
+
+def test_columns_of_a_terminal_without_room_for_the_kernels_parts_add_up_to_the_total(
+    summary: Summary,
+) -> None:
+    found = memory_lines.section(summary)
+    assert found
+    shown = [column.title for column in found.tables[0].columns if column.room <= 90]
+    parts = ["workload", "guest RAM", "helpers", "daemons", "kernel", "unattributed"]
+    assert shown == ["total", *parts]
+    for isolator in summary.memories:
+        known = [isolator.lines[name] for name in MEMORY_LINES if name in isolator.lines]
+        assert isolator.of_kernel
+        outside = [isolator.lines[n] for n in MEMORY_LINES if n in isolator.lines and n not in KERNEL_LINES]
+        for lines in (known, [*outside, isolator.of_kernel]):
+            total = sum(line.slope.value for line in lines)
+            assert total == pytest.approx(isolator.total.value)
 
 
 def test_peak_of_a_group_that_may_be_the_runtimes_is_shown_as_a_bound(summary: Summary) -> None:
@@ -91,14 +108,14 @@ def test_smallest_memory_is_what_sufficed_in_every_block(floors: Section) -> Non
     (table,) = floors.tables
     assert row(table, "cgroups") == {
         "smallest that runs": "84.0 KiB",
+        "in doubt": "not monotonic",
         "worked": "3 times",
         "fails with": "80.0 KiB",
         "how": "killed by the kernel",
-        "in doubt": "less worked at times",
     }
     assert table.rows[0].figures[0].small == "80.0 KiB in another block"
 
 
 def test_answer_that_was_not_confirmed_says_so(floors: Section) -> None:
     runc = row(floors.tables[0], "runc")
-    assert (runc["how"], runc["in doubt"]) == ("the runtime refused", "not confirmed")
+    assert (runc["how"], runc["in doubt"]) == ("the runtime refused", "unconfirmed")

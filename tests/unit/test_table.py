@@ -123,6 +123,6 @@ def test_markdown_escapes_foreign_text(evil: Summary) -> None:
     text = as_markdown(evil)
     columns = {line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("| ")}
 
-    assert columns == {4, 7, 9, 10}
+    assert columns == {4, 7, 9, 11}
     assert r"\[red\]" in text
     assert "<b>" not in text.replace(r"\<b\>", "")
