@@ -133,6 +133,8 @@ class Rig(CgroupView):
     def memory_current_bytes(self) -> int | None:
         return None
 
+    memory_limit_bytes = memory_peak_bytes = page_cache_bytes = memory_current_bytes
+
     def descendants(self, ancestor: int) -> tuple[Process, ...]:
         assert ancestor == AGENT_PID
         return (Process(PID, AGENT_PID, self.argv or self.commands[-1]),)
