@@ -80,11 +80,13 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a plot over a number of instances."""
+    """One line of a plot over a number."""
 
     isolator: Isolator
-    points: tuple[tuple[int, Estimate], ...]
-    """At so many instances, this."""
+    points: tuple[tuple[float, Estimate], ...]
+    """At so many, this; ascending."""
+    upper: tuple[tuple[float, float], ...] = ()
+    """The 99th percentile there, where so many values carry one; drawn dashed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _print_table(table: SectionTable, console: Console) -> None:
     shown = [at for at, column in enumerate(table.columns) if console.width >= column.room]
     drawn = _table(table.first, *(table.columns[at].title for at in shown))
     for row in table.rows:
-        name = _name(row.isolator) if row.isolator else _text(row.name)
+        name = _text(row.name, _style(row.isolator)) if row.isolator else _text(row.name)
         drawn.add_row(name, *(_figure(row.figures[at].text) for at in shown))
     console.print(drawn)
     if table.note:
@@ -125,7 +125,11 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _name(isolator: Isolator) -> Text:
-    return _text(isolator.name, "dim" if isolator.bare else "yellow" if isolator.emulated else "")
+    return _text(isolator.name, _style(isolator))
+
+
+def _style(isolator: Isolator) -> str:
+    return "dim" if isolator.bare else "yellow" if isolator.emulated else ""
 
 
 def _figure(text: str) -> Text:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Table, estimated
+from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Series, Table, estimated
 from isobench.reports.stats import Distribution, Estimate, distribution, median
 from isobench.reports.summary import CellSummary, Isolator, Summary, number
 
@@ -52,14 +52,14 @@ def section(summary: Summary) -> Section | None:
         ]
         starters = "closed loop: starters at work"
         plots += [
-            _plot("rate", "Closed loop: completed starts a second", starters, closed, _rates),
-            _plot("closed", "Closed loop: median start, p99 dashed", starters, closed, _starts),
+            _plot("rate", "Closed loop: completed starts a second", starters, closed, _rate_value),
+            _plot("closed", "Closed loop: median start, p99 dashed", starters, closed, _start_value),
         ]
     if opened:
         tables += [_sweep("Open loop: median start since it was due (p99)", opened, "{:g}/s", _start)]
         tables += [_misses(opened)]
         label = "Open loop: median start since it was due, p99 dashed"
-        plots += [_plot("open", label, "open loop: starts due a second", opened, _starts)]
+        plots += [_plot("open", label, "open loop: starts due a second", opened, _start_value)]
     return Section(NAME, "Starts while others start", _LEAD, tuple(tables), tuple(plots))
 
 
@@ -161,32 +161,32 @@ def _counts(cell: CellSummary) -> tuple[Figure, ...]:
     return (*sums, Figure(f"{most:.0f}"))
 
 
-Values = Callable[[Point], tuple[float | None, float | None]]
+Value = Callable[[Point], Estimate | None]
 
 
-def _rates(point: Point) -> tuple[float | None, float | None]:
-    return point.rate.value if point.rate else None, None
+def _rate_value(point: Point) -> Estimate | None:
+    return point.rate
 
 
-def _starts(point: Point) -> tuple[float | None, float | None]:
-    if point.ready is None:
-        return None, None
-    return point.ready.median.value, point.ready.p99.value if point.ready.p99 else None
+def _start_value(point: Point) -> Estimate | None:
+    return point.ready.median if point.ready else None
 
 
-def _plot(key: str, caption: str, x: str, points: Sequence[Point], values: Values) -> Plot:
-    form = a_second if values is _rates else units.seconds
+def _plot(key: str, caption: str, x: str, points: Sequence[Point], value: Value) -> Plot:
+    form = a_second if value is _rate_value else units.seconds
 
     def draw(width_px: int) -> Drawing:
-        from isobench.reports.chart_concurrency import Line, lines  # noqa: PLC0415 - matplotlib takes its time
+        from isobench.reports.chart_lines import lines  # noqa: PLC0415 - matplotlib takes its time
 
-        series = []
-        for name, isolator in _in_order(points):
-            own = [(point.load, *values(point)) for point in points if point.isolator.name == name]
-            middle = tuple((load, value) for load, value, _ in own if value)
-            upper = tuple((load, value) for load, _, value in own if value)
-            if middle:
-                series.append(Line(isolator, middle, upper))
-        return lines(series, x, form, width_px)
+        found = (_series(isolator, points, value) for _, isolator in _in_order(points))
+        return lines([one for one in found if one.points], x, form, width_px)
 
     return Plot(f"{NAME}-{key}", caption, f"{caption}; both axes are logarithmic.", draw)
+
+
+def _series(isolator: Isolator, points: Sequence[Point], value: Value) -> Series:
+    own = [point for point in points if point.isolator is isolator]
+    upper: tuple[tuple[float, float], ...] = ()
+    if value is _start_value:
+        upper = tuple((p.load, p.ready.p99.value) for p in own if p.ready and p.ready.p99)
+    return Series(isolator, tuple((p.load, found) for p in own if (found := value(p))), upper)

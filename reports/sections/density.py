@@ -81,9 +81,9 @@ def _series(isolator: Isolator, cells: dict[int, CellSummary]) -> Series:
 
 def _plot(series: tuple[Series, ...]) -> Plot:
     def draw(width_px: int) -> Drawing:
-        from isobench.reports.chart_density import lines  # noqa: PLC0415 - matplotlib takes its time
+        from isobench.reports.chart_lines import lines  # noqa: PLC0415 - matplotlib takes its time
 
-        return lines(series, width_px)
+        return lines(series, "instances that already run", units.seconds, width_px)
 
     caption = (
         "Median start beside so many instances that run; both axes are logarithmic, with none at the left."
