@@ -155,7 +155,12 @@ def _unpack_archive(place: Path, seen: os.stat_result, root: Path) -> Defaults:
 
 def _refuse_docker_save(root: Path) -> None:
     """It looks like any archive, and would be taken for a root file system full of archives."""
-    if (root / "manifest.json").is_file() and b'"Layers"' in (root / "manifest.json").read_bytes()[: 1 << 16]:
+    manifest = root / "manifest.json"
+    if not manifest.is_file() or manifest.is_symlink():  # a link would lead to a file of the host
+        return
+    with manifest.open("rb") as file:
+        of_docker = b'"Layers"' in file.read(1 << 16)
+    if of_docker:
         raise Refusal(
             "it is an archive of `docker save`, which is no OCI image layout",
             remedy="skopeo copy docker-archive:FILE oci:LAYOUT",

@@ -359,6 +359,15 @@ def test_archive_of_docker_save_is_refused_with_the_command_that_converts_it(
     assert "skopeo copy docker-archive:" in str(caught.value.remedy)
 
 
+def test_manifest_that_is_a_link_is_not_followed_to_the_host(
+    imported: Callable[..., Path], tmp_path: Path
+) -> None:
+    host = tmp_path / "host.json"
+    host.write_text('[{"Layers": []}]')
+    link = member("manifest.json", type=tarfile.SYMTYPE, linkname=str(host))
+    assert (imported(link) / "manifest.json").readlink() == host
+
+
 def test_message_shows_a_wild_name_as_plain_text(refused: Callable[..., str]) -> None:
     message = refused(member("/evil\n\x1b[31m" + os.fsdecode(b"\xff"), b""))
     assert r"'/evil\n\x1b[31m\udcff'" in message
