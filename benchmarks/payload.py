@@ -17,7 +17,7 @@ class Hello(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    verb: Literal["ready", "hold", "echo", "spin"]
+    verb: Literal["ready", "hold", "echo", "spin", "appetite"]
     t: NonNegativeInt
     """CLOCK_MONOTONIC at the top of main, in ns, of the clock the workload sees."""
 

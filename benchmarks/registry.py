@@ -16,6 +16,8 @@ BUILTIN = {
     "density": "isobench.benchmarks.density:Density",
     "startup-concurrency": "isobench.benchmarks.concurrency:Concurrency",
     "primitives": "isobench.benchmarks.primitives:Primitives",
+    "limits": "isobench.benchmarks.limits:LimitsBenchmark",
+    "accounting": "isobench.benchmarks.accounting:Accounting",
     "fake": "isobench.benchmarks.fake:FakeBenchmark",
 }
 """Name and class, in the order of the report."""

@@ -17,6 +17,8 @@ NAMES: tuple[str, ...] = (
     "concurrency",
     "density",
     "primitives",
+    "limits",
+    "accounting",
 )
 """Modules of this package, each with ``section(summary) -> Section | None``; None: there are no figures."""
 

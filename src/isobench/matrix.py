@@ -44,6 +44,9 @@ FULL: Mapping[str, Any] = {
     "throttling": {"blocks": 5},
     # A window of two seconds for each slow cell; one of 20 s for each of a virtual machine.
     "startup-concurrency": {"blocks": 3},
+    # A second and a half for each limit.
+    "limits": {"blocks": 3},
+    "accounting": {"blocks": 5},
 }
 """The built-in matrix: enough starts for a 99th percentile, enough blocks for an honest interval of all."""
 

@@ -1,0 +1,117 @@
+"""Limits and accounts of real groups; the fixture ``site`` asserts that every group is gone afterwards."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.benchmarks.accounting import Accounting, AccountingParams
+from isobench.benchmarks.contract import Benchmark, Context, Params
+from isobench.benchmarks.limits import LimitsBenchmark, LimitsParams
+from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.registry import REGISTRY
+from isobench.model import Cell, Reading, Status
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="starts isolators: needs root"),
+]
+
+GROUPED = ("cgroups", "lxc", "runc")
+MIB = 1 << 20
+
+
+def make(kind: str, site: Site) -> Isolator[Any]:
+    cls = REGISTRY.load(kind)
+    found = cls(kind, cls.Options())
+    readiness = found.probe(site)
+    assert readiness.usable, f"{kind}: {readiness.reason}; {readiness.remedy}"
+    return found
+
+
+def readings(
+    benchmark: Benchmark[Any], isolator: Isolator[Any], site: Site, params: Params
+) -> Iterator[tuple[Cell, list[Reading]]]:
+    """Of the cells this host can measure; what it lacks has to come with a remedy."""
+    context = Context(site, params, block=0, timeout_s=60.0)
+    for cell in benchmark.cells(isolator.name, isolator.capabilities, params, 1):
+        lack = benchmark.lack(cell, site)
+        if lack is not None and not lack.usable:
+            assert lack.remedy
+            continue
+        yield cell, list(benchmark.measure(cell, isolator, context))
+
+
+@pytest.fixture
+def host_groups(site: Site) -> Iterator[None]:
+    """Groups that are not the run's keep their settings."""
+
+    def settings() -> dict[str, str]:
+        files = (
+            "cgroup.subtree_control",
+            "cpuset.cpus",
+            "cpuset.mems",
+            "cpu.shares",
+            "blkio.throttle.*_device",
+        )
+        return {
+            str(file): file.read_text()
+            for hierarchy in site.cgroups.hierarchies
+            for name in files
+            for file in Path(hierarchy.point).glob(name)
+        }
+
+    before = settings()
+    yield
+    assert settings() == before
+
+
+ENDS = {"cpu": "throttle", "cpuset": "confined", "memory": "oom-kill", "pids": "EAGAIN", "io": "throttle"}
+
+
+@pytest.mark.parametrize("kind", GROUPED)
+@pytest.mark.usefixtures("host_groups")
+def test_every_limit_holds_and_its_overrun_ends_in_its_own_way(kind: str, site: Site) -> None:
+    found = {
+        str(cell.params["limit"]): of
+        for cell, of in readings(LimitsBenchmark(), make(kind, site), site, LimitsParams(window_s=0.3))
+    }
+    assert {"cpu", "memory", "pids"} <= set(found)
+    for limit, (one,) in found.items():
+        assert (one.status, one.reason) == (Status.OK, None)
+        assert one.detail["ends"] == ENDS[limit]
+        assert one.detail["read_back"] == one.detail["asked"]
+        assert float(one.detail["outside_during_p99_s"] or 0) > 0
+    assert found["pids"][0].value == 0.0
+    # What is charged to the group besides the bytes touched: page tables, kernel stacks, a runtime's rest.
+    assert -0.2 < float(found["memory"][0].value or 0) < 0.0
+    if "cpuset" in found:
+        assert (found["cpuset"][0].value, found["cpuset"][0].detail["ran_outside"]) == (0.0, "")
+
+
+@pytest.mark.parametrize("kind", GROUPED)
+@pytest.mark.usefixtures("host_groups")
+def test_every_account_is_close_to_what_was_used(kind: str, site: Site) -> None:
+    params = AccountingParams(cpu_s=0.1, memory_bytes=16 * MIB, write_bytes=4 * MIB, processes=20)
+    seen = set()
+    for _, of in readings(Accounting(), make(kind, site), site, params):
+        for one in of:
+            assert (one.status, one.reason) == (Status.OK, None)
+            assert abs(float(one.value or 0)) < 0.1, one
+            seen.add(one.detail["account"])
+    assert {"cpu", "memory", "anonymous", "pids"} <= seen
+
+
+def test_limit_a_runtime_cannot_start_under_is_a_failed_cell_with_its_words(site: Site) -> None:
+    params = LimitsParams(limits=("memory",), memory_bytes=1 << 16, window_s=0.1)
+    ((_, (one,)),) = readings(LimitsBenchmark(), make("runc", site), site, params)
+    assert (one.status, one.value) == (Status.FAILED, None)
+    assert one.reason
+
+
+def test_one_process_may_be_all_there_is(site: Site) -> None:
+    params = LimitsParams(limits=("pids",), processes=1, window_s=0.1)
+    ((_, (one,)),) = readings(LimitsBenchmark(), make("cgroups", site), site, params)
+    assert (one.value, one.detail["got"], one.detail["ends"]) == (0.0, 1.0, "EAGAIN")

@@ -1,0 +1,109 @@
+"""The parts of a report about the uses of cgroups, from samples written down here."""
+
+from typing import cast
+
+from isobench.journal import cell_states
+from isobench.model import Sample, Scalar
+from isobench.reports.section import Section
+from isobench.reports.sections import accounting, limits
+from isobench.reports.summary import CellSummary, Isolator, Summary
+
+
+def sample(cell: str, value: float, block: int = 0, **detail: Scalar) -> Sample:
+    """``cell``: benchmark/isolator/workload/name=value…"""
+    benchmark, isolator, workload, *parameters = cell.split("/")
+    params = dict(one.split("=", 1) for one in parameters)
+    return Sample(
+        cell=cell,
+        isolator=isolator,
+        benchmark=benchmark,
+        workload=workload,
+        metric="x",
+        unit="ratio",
+        value=value,
+        block=block,
+        order=block,
+        params=params,
+        detail=detail,
+    )
+
+
+def summary(*samples: Sample) -> Summary:
+    states = cell_states(samples)
+    cells = tuple(
+        CellSummary(name, own[0].isolator, own[0].benchmark, states[name], own)
+        for name in states
+        if (own := tuple(one for one in samples if one.cell == name))
+    )
+    names = dict.fromkeys(cell.isolator for cell in cells)
+    # A section reads the cells and their isolators alone.
+    return cast(Summary, _Part(tuple(Isolator(name, None) for name in names), cells))
+
+
+class _Part:
+    def __init__(self, isolators: tuple[Isolator, ...], cells: tuple[CellSummary, ...]) -> None:
+        self.isolators, self.cells = isolators, cells
+
+
+def texts(section: Section | None, table: int = 0) -> list[tuple[str, ...]]:
+    assert section
+    return [(row.name, *(figure.text for figure in row.figures)) for row in section.tables[table].rows]
+
+
+CPU, PIDS = "limits/lxc/appetite/limit=cpu", "limits/lxc/appetite/limit=pids"
+CPUSET, MEMORY = "limits/lxc/appetite/limit=cpuset", "limits/lxc/appetite/limit=memory"
+
+
+def test_run_without_such_benchmarks_has_no_such_parts() -> None:
+    other = summary(sample("startup/lxc/ready", 1.0))
+    assert limits.section(other) is None
+    assert accounting.section(other) is None
+
+
+def test_share_of_cpu_is_judged_by_the_median_and_processes_by_the_worst_block() -> None:
+    found = summary(
+        *(sample(CPU, value, block, amount_unit="cpu") for block, value in enumerate((0.01, 0.02, 0.9))),
+        *(sample(PIDS, value, block, amount_unit="processes") for block, value in enumerate((0.0, 0.0, 0.1))),
+    )
+    assert texts(limits.section(found)) == [("lxc", "kept, +2.00 %", "broken, +10.00 %")]
+
+
+def test_memory_may_be_a_little_less_than_asked_and_never_more() -> None:
+    assert texts(limits.section(summary(sample(MEMORY, -0.01)))) == [("lxc", "kept, -1.00 %")]
+    assert texts(limits.section(summary(sample(MEMORY, 0.01)))) == [("lxc", "broken, +1.00 %")]
+
+
+def test_cpuset_that_was_left_is_broken_and_names_the_cpu() -> None:
+    found = summary(sample(CPUSET, 0.0, ran_outside=""), sample(CPUSET, 0.0, 1, ran_outside="3"))
+    assert texts(limits.section(found)) == [("lxc", "broken, also on CPU 3")]
+
+
+def test_overrun_is_told_with_its_end_and_the_neighbours_times() -> None:
+    found = summary(
+        sample(
+            MEMORY,
+            -0.5,
+            asked=2.0**20,
+            got=2.0**19,
+            amount_unit="byte",
+            ends="oom-kill",
+            outside_before_p99_s=0.0001,
+            outside_during_p99_s=0.002,
+        )
+    )
+    assert texts(limits.section(found), 1) == [
+        ("lxc, memory", "1.00 MiB", "512 KiB", "killed by the kernel", "100 µs", "2.00 ms")
+    ]
+
+
+def test_accounts_stand_side_by_side_with_a_dash_where_there_is_none() -> None:
+    found = summary(
+        sample("accounting/lxc/appetite/account=cpu", 0.001, account="cpu"),
+        sample("accounting/lxc/appetite/account=memory", 0.02, account="memory"),
+        sample("accounting/lxc/appetite/account=memory", 0.01, account="anonymous"),
+        sample("accounting/runc/appetite/account=cpu", -0.001, account="cpu"),
+    )
+    assert texts(accounting.section(found)) == [
+        ("lxc", "+0.10 %", "+2.00 %", "+1.00 %"),
+        ("runc", "-0.10 %", "–", "–"),
+    ]
