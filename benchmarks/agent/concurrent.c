@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LEAD_NS (5 * NS_PER_MS)      /* from the last worker's being ready to the beginning of the window */
+#define LEAD_NS (50 * NS_PER_MS)     /* from the last worker's being ready to the window: all of them have to wake up */
 #define FINE_SLEEP_NS (2 * NS_PER_MS) /* the part of a sleep that a signal may have to wait for */
 
 struct schedule {
