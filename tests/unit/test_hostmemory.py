@@ -209,10 +209,16 @@ def test_ram_of_a_guest_is_the_writable_mapping_of_its_size() -> None:
     assert parse_guest_ram(SMAPS, 64 * KIB * KIB) is None
 
 
-def test_peak_is_the_high_water_mark_and_of_one_that_ended_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resident", [100, 132, 204], ids=["less", "as much", "more than the kernel counted"])
+def test_peak_is_the_high_water_mark_or_what_is_resident_and_of_one_that_ended_nothing(
+    tmp_path: Path, resident: int
+) -> None:
     (tmp_path / "5").mkdir()
     (tmp_path / "5/status").write_text("VmHWM:\t   132 kB\nVmRSS:\t   100 kB\n")
-    assert (read_peak_bytes(5, tmp_path), read_peak_bytes(6, tmp_path)) == (132 * KIB, 0)
+    (tmp_path / "5/smaps_rollup").write_text(
+        f"00400000-7fff0000 ---p 00000000 00:00 0 [rollup]\nRss: {resident} kB\n"
+    )
+    assert (read_peak_bytes(5, tmp_path), read_peak_bytes(6, tmp_path)) == (max(132, resident) * KIB, 0)
 
 
 def test_available_memory_is_told_with_the_total(tmp_path: Path) -> None:
