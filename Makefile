@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint perf agent pins clean
+.PHONY: help setup bench test lint perf agent lab pins clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
@@ -32,6 +32,9 @@ perf: setup  ## our figures beside plain C loops and other tools
 
 agent:  ## compile the agent anew
 	@$(PYTHON) scripts/build_agent.py
+
+lab:  ## build the lab host that tests boot as a virtual machine (root; make test does it when it needs it)
+	@$(PYTHON) scripts/lab_image.py
 
 pins:  ## resolve constraints.txt anew (needs a package index)
 	@scripts/pins.sh

@@ -25,7 +25,12 @@ SHOWN_BY = {
 """Command or file → the Debian package it shows to be there; the role's ``isobench_host_packages``."""
 
 SHOWN_BY_FOR = {
-    "test": {"chromium": "chromium"},
+    "test": {
+        "chromium": "chromium",
+        "mmdebstrap": "mmdebstrap",
+        "mkfs.ext4": "e2fsprogs",
+        "ssh": "openssh-client",
+    },
     "perf": {"hyperfine": "hyperfine", "bwrap": "bubblewrap", "strace": "strace"},
 }
 """The same for one target of make alone; together the role's ``isobench_host_test_packages``."""

@@ -182,20 +182,23 @@ def test_packages_looked_for_are_those_of_the_role(variable: str, tables: list[d
     assert sorted(listed) == sorted({package for table in tables for package in table.values()})
 
 
+OF_TESTS = ("chromium", "mmdebstrap", "mkfs.ext4", "ssh")
+
+
 @pytest.mark.parametrize(
     ("targets", "packages"),
     [
         (["bench"], None),
         ([], None),
-        (["test"], "chromium"),
+        (["test"], "chromium e2fsprogs mmdebstrap openssh-client"),
         (["perf"], "bubblewrap hyperfine strace"),
-        (["bench", "test"], "chromium"),
+        (["bench", "test"], "chromium e2fsprogs mmdebstrap openssh-client"),
     ],
 )
 def test_packages_of_tests_are_announced_for_the_targets_that_use_them_alone(
     targets: list[str], packages: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hide(monkeypatch, "chromium", "hyperfine", "bwrap", "strace")
+    hide(monkeypatch, *OF_TESTS, "hyperfine", "bwrap", "strace")
     monkeypatch.setattr("steps_host.os.geteuid", lambda: 0)
     sentences = [steps_host.HostPackages().plan(), steps_host.TargetPackages(targets).plan()]
     told = packages and f"install the Debian packages {packages} and what they depend on (role isobench_host)"
