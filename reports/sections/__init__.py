@@ -9,16 +9,16 @@ from isobench.reports.summary import Summary
 
 NAMES: tuple[str, ...] = (
     "workloads",
-    "memory_lines",
-    "memory_floor",
-    "audit",
-    "teardown",
     "cold",
     "concurrency",
     "density",
-    "primitives",
+    "teardown",
+    "memory_lines",
+    "memory_floor",
     "limits",
     "accounting",
+    "primitives",
+    "audit",
 )
 """Modules of this package, each with ``section(summary) -> Section | None``; None: there are no figures."""
 
