@@ -139,7 +139,8 @@ def configuration(site: Site, bundle: Bundle, limits: Limits, slot: int = 0) -> 
 
 def _cpu_lines(cpu: CpuLimit, *, on_v2: bool) -> tuple[str, ...]:
     if on_v2:
-        return (f"lxc.cgroup2.cpu.max = {cpu.quota_us} {cpu.period_us}",)
+        burst = (f"lxc.cgroup2.cpu.max.burst = {cpu.burst_us}",) if cpu.burst_us else ()
+        return (f"lxc.cgroup2.cpu.max = {cpu.quota_us} {cpu.period_us}", *burst)
     return (
         f"lxc.cgroup.cpu.cfs_period_us = {cpu.period_us}",
         f"lxc.cgroup.cpu.cfs_quota_us = {cpu.quota_us}",
@@ -153,6 +154,7 @@ def _further_lines(limits: Limits, *, on_v2: bool) -> list[str]:
         lines.append(f"{prefix}.cpuset.cpus = {as_cpu_list(limits.cpus)}")
     if limits.processes is not None:
         lines.append(f"{prefix}.pids.max = {limits.processes}")
+        *((f"lxc.cgroup.cpu.cfs_burst_us = {cpu.burst_us}",) if cpu.burst_us else ()),
     if write := limits.write:
         rule = (
             f"io.max = {write.device} wbps={write.bytes_per_s}"

@@ -137,6 +137,8 @@ def resource_limits(limits: Limits, *, swap: bool, slot: int = 0) -> dict[str, A
     cpus = {"cpus": as_cpu_list(limits.cpus)} if limits.cpus else {}
     # The specification knows weights as shares of v1 alone; on v2 runc converts them in its own way.
     shares = {"shares": shares_of(limits.cpu_weights[slot])} if limits.cpu_weights else {}
+    if limits.cpu and limits.cpu.burst_us:
+        cpu["burst"] = limits.cpu.burst_us  # runc before 1.2 does not know it, and says nothing
     if cpu or cpus or shares:
         found["cpu"] = {**cpu, **cpus, **shares}
     if limits.processes is not None:

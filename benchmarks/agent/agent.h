@@ -17,6 +17,8 @@ int verb_ready(int argc, char **argv);
 int verb_hold(int argc, char **argv);
 int verb_echo(int argc, char **argv);
 int verb_spin(int argc, char **argv);
+int verb_request(int argc, char **argv);
+int verb_gaps(int argc, char **argv);
 int verb_touch(int argc, char **argv);
 int verb_probe(int argc, char **argv);
 int verb_primitives(int argc, char **argv);

@@ -15,6 +15,8 @@ static const struct verb {
     {"hold", verb_hold, "say that it runs, wait for a byte or the end of input"},
     {"echo", verb_echo, "say that it runs, answer every byte until the end of input or of a line"},
     {"spin", verb_spin, "burn CPU for a window, record run and stall"},
+    {"request", verb_request, "do short work at times that are due, tell how late it was done"},
+    {"gaps", verb_gaps, "what the recorder of spin sees of stops whose length is known"},
     {"touch", verb_touch, "allocate and touch memory, then hold"},
     {"appetite", verb_appetite, "eat CPU time, memory, processes or writes, tell how much"},
     {"watch", verb_watch, "do a little work again and again, tell how long each took (host side)"},

@@ -101,15 +101,15 @@ def flat_keyed(text: str) -> Mapping[str, int]:
     return {name: int(number) for name, number in pairs}
 
 
-def cpu_max(text: str) -> CpuLimit | None:
+def cpu_max(text: str, burst_us: int = 0) -> CpuLimit | None:
     """cpu.max of v2: ``quota period`` in µs, or ``max period`` for no limit."""
     quota, period = text.split()
-    return None if quota == "max" else cpu_limit(int(quota), int(period))
+    return None if quota == "max" else cpu_limit(int(quota), int(period), burst_us)
 
 
-def cpu_limit(quota_us: int, period_us: int) -> CpuLimit | None:
-    """A limit from its two figures in µs; a negative quota (-1 in cpu.cfs_quota_us) is no limit."""
-    return None if quota_us < 0 else CpuLimit(quota_us / period_us, period_us)
+def cpu_limit(quota_us: int, period_us: int, burst_us: int = 0) -> CpuLimit | None:
+    """A limit from its figures in µs; a negative quota (-1 in cpu.cfs_quota_us) is no limit."""
+    return None if quota_us < 0 else CpuLimit(quota_us / period_us, period_us, burst_us)
 
 
 def memory_max(text: str, page_size: int) -> int | None:

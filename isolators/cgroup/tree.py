@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from isobench.errors import CgroupError, CgroupGoneError, InternalError, UsageError
 from isobench.isolators.cgroup.files import make_group, members, named_groups, remove_group
@@ -53,6 +53,10 @@ class CgroupView(ABC):
     @abstractmethod
     def cpu_limit(self) -> CpuLimit | None:
         """The limit set on this very group (not on its ancestors); None: unlimited."""
+
+    def thaw(self) -> FileWrite | None:
+        """The write that lets the group go on, where it or a group above it is frozen; None: it is not."""
+        return None
 
     @abstractmethod
     def cpu_usage_ns(self) -> int:
@@ -105,6 +109,19 @@ class CgroupTree(ABC):
 
         Raises UsageError for a limit the kernel would refuse.
         """
+
+    def burst_lack(self) -> Readiness:
+        """What the kernel lacks for a limit with a burst."""
+        if self._has_burst():
+            return READY
+        return unavailable(
+            f"cgroups of this kernel have no {self.BURST_FILE}", "boot a kernel of 5.14 or newer"
+        )
+
+    BURST_FILE: ClassVar[str] = "cpu.max.burst"
+
+    def _has_burst(self) -> bool:
+        return False
 
     def memory_directories(self, name: str) -> tuple[str, ...]:
         """Those of :meth:`directories`, and the one a limit of memory needs besides."""
@@ -269,6 +286,12 @@ def check_limit(limit: CpuLimit) -> None:
             f"CPU limit {limit.cpus} in periods of {limit.period_us} µs is a quota of {limit.quota_us} µs: "
             f"the kernel takes {MIN_QUOTA_US} µs or more",
             remedy="set a longer period_us in the [throttling] table",
+        )
+    if not 0 <= limit.burst_us <= limit.quota_us:
+        raise UsageError(
+            f"a burst of {limit.burst_us} µs beside a quota of {limit.quota_us} µs: "
+            "the kernel takes 0 to the quota",
+            remedy="set burst in the [throttling] table to parts of the quota, from 0 to 1",
         )
 
 

@@ -15,6 +15,7 @@ from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
 
 LIMIT_CONTROLLERS = ("cpu", "cpuacct")
 PARENT_CONTROLLERS = (*LIMIT_CONTROLLERS, "memory", "pids")
+_BURST_FILE = "cpu.cfs_burst_us"
 _SWAP_FILE = "memory.memsw.limit_in_bytes"
 
 
@@ -22,10 +23,20 @@ class V1View(CgroupView):
     """A group on v1."""
 
     def cpu_limit(self) -> CpuLimit | None:
-        """From cpu.cfs_quota_us and cpu.cfs_period_us; -1 is unlimited."""
+        """From cpu.cfs_quota_us and cpu.cfs_period_us; -1 is unlimited. Kernels before 5.14 have no burst."""
         group = self.directory("cpu")
         quota_us = int(read_file(group / "cpu.cfs_quota_us"))
-        return cpu_limit(quota_us, int(read_file(group / "cpu.cfs_period_us")))
+        burst_us = int(read_file(group / _BURST_FILE)) if (group / _BURST_FILE).exists() else 0
+        return cpu_limit(quota_us, int(read_file(group / "cpu.cfs_period_us")), burst_us)
+
+    def thaw(self) -> FileWrite | None:
+        """From freezer.state, of the group in the freezer's own hierarchy."""
+        if "freezer" not in self._directories:
+            return None
+        file = self._directories["freezer"] / "freezer.state"
+        # The root group has no such file.
+        frozen = file.exists() and read_file(file).strip() != "THAWED"
+        return FileWrite(str(file), "THAWED") if frozen else None
 
     def cpu_usage_ns(self) -> int:
         """From cpuacct.usage."""
@@ -73,7 +84,13 @@ class V1Tree(CgroupTree):
         return (
             FileWrite(f"{group}/cpu.cfs_period_us", str(limit.period_us)),
             FileWrite(f"{group}/cpu.cfs_quota_us", str(limit.quota_us)),
+            *((FileWrite(f"{group}/{_BURST_FILE}", str(limit.burst_us)),) if limit.burst_us else ()),
         )
+
+    BURST_FILE = _BURST_FILE
+
+    def _has_burst(self) -> bool:
+        return (self._by_controller()["cpu"].point / _BURST_FILE).exists()
 
     def memory_directories(self, name: str) -> tuple[str, ...]:
         """The memory hierarchy is one more, unless it shares a mount with the others."""

@@ -15,6 +15,7 @@ from isobench.isolators.cgroup.parse import (
     Hierarchy,
     cpu_max,
     cpu_stat_v2,
+    flat_keyed,
     memory_max,
     page_cache_v2,
     usage_ns_v2,
@@ -33,8 +34,14 @@ class V2View(CgroupView):
 
     def cpu_limit(self) -> CpuLimit | None:
         """From cpu.max; the root group and groups without the controller have no such file: unlimited."""
-        text = self._read("cpu.max")
-        return None if text is None else cpu_max(text)
+        text, burst = self._read("cpu.max"), self._read("cpu.max.burst")
+        return None if text is None else cpu_max(text, int(burst or 0))
+
+    def thaw(self) -> FileWrite | None:
+        """From cgroup.events, which counts groups above as well."""
+        text = self._read("cgroup.events")
+        frozen = text is not None and flat_keyed(text).get("frozen")
+        return FileWrite(str(self.directory("cpu") / "cgroup.freeze"), "0") if frozen else None
 
     def cpu_usage_ns(self) -> int:
         """From cpu.stat, which every group has."""
@@ -87,7 +94,13 @@ class V2Tree(CgroupTree):
         """Quota and period go in one write, to cpu.max."""
         check_limit(limit)
         (group,) = self.directories(name)
-        return (FileWrite(f"{group}/cpu.max", f"{limit.quota_us} {limit.period_us}"),)
+        burst = FileWrite(f"{group}/cpu.max.burst", str(limit.burst_us))
+        quota = FileWrite(f"{group}/cpu.max", f"{limit.quota_us} {limit.period_us}")
+        return (quota, burst) if limit.burst_us else (quota,)
+
+    def _has_burst(self) -> bool:
+        """Any group but the root has the file."""
+        return any(self._unified.point.glob("*/cpu.max.burst"))
 
     def memory_limit_writes(self, name: str, limit_bytes: int) -> tuple[FileWrite, ...]:
         """memory.max, and no swap."""

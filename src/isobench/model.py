@@ -156,6 +156,8 @@ class CpuLimit:
 
     cpus: float
     period_us: int = 100_000
+    burst_us: int = 0
+    """Unused quota that may be kept for later periods; at most the quota itself (Linux 5.14)."""
 
     @property
     def quota_us(self) -> int:
@@ -247,6 +249,16 @@ class FileWrite:
 
 @dataclass(frozen=True, slots=True)
 class Step:
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An instance's process, or some of its threads, put into a cgroup."""
+
+    path: str
+    """``cgroup.procs`` of the group for a process, ``tasks`` (v1) or ``cgroup.threads`` (v2) for threads."""
+    threads: str | None = None
+    """How the names of the threads begin; None: the process."""
+
+
     """A helper command of a start that must exit 0 before the next begins."""
 
     argv: tuple[str, ...]
@@ -295,6 +307,12 @@ class Launch:
     """Limits applied once the workload is ready (a VM's boot is not to be throttled)."""
     guest_memory_bytes: int | None = None
     """RAM of the guest the process holds: by its size it is told from what the VMM itself takes."""
+    late_moves: tuple[Move, ...] = ()
+    """After the late writes, in this order: what a limit covers of the process, where not all of it."""
+    pause: tuple[str, ...] = ()
+    """The tool's own command that freezes an instance; empty: it has none."""
+    resume: tuple[str, ...] = ()
+    """The command that lets it go on."""
     peak_reset: str | None = None
     """The cgroup file to which 0 is to be written once the instance is ``created`` and before its workload is
     executed, so that the group's peak of memory leaves out what the runtime used until then."""
