@@ -6,7 +6,7 @@ How each figure is made, and what it contains: docs/benchmarks/primitives.md.
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
@@ -272,9 +272,6 @@ def place(site: Site) -> Iterator[tuple[str, ...]]:
                 *(word for name, directory in groups for word in ("--cgroup", name, directory)),
             )
         finally:
-            with suppress(OSError):
-                # Nobody may look into what overlayfs leaves there, its owner neither.
-                (work / "work" / "work").rmdir()
             for group in site.cgroups.named(site.tool_group("primitives").rpartition("/")[2]):
                 remove_group(group)
 

@@ -1,8 +1,9 @@
 """Directory trees put in place as a whole, and removed without reaching through a mount."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from isobench.errors import HostUnfitError
@@ -25,8 +26,20 @@ def remove_directory(directory: Path) -> None:
         raise HostUnfitError(
             f"{directory} is not removed: mounted below it is {points}", remedy=f"umount {points}"
         )
-    if place.exists():
+    if not place.exists():
+        return
+    try:
         shutil.rmtree(place)
+    except PermissionError:
+        # overlayfs leaves work/work, which is empty and into which its owner may not look; rmdir(2) need not.
+        for _ in os.walk(place, onerror=_remove_closed):
+            pass
+        shutil.rmtree(place)
+
+
+def _remove_closed(error: OSError) -> None:
+    with suppress(OSError):
+        Path(error.filename).rmdir()
 
 
 def put_directory(draft: Path, place: Path, is_complete: Callable[[], bool]) -> None:

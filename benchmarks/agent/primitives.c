@@ -192,6 +192,8 @@ int verb_primitives(int argc, char **argv)
     int drained = 0;
     if (argc == 2 && strcmp(argv[1], "--list") == 0)
         return list_names();
+    /* Who is to remove our groups and reads our lines: without it we would go on for nobody. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (argc < 2 || !is_known(argv[1]))
         usage_error("is no primitive; `primitives --list` tells which there are", argc < 2 ? "nothing" : argv[1]);
     for (int i = 2; i < argc; i++)

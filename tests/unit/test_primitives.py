@@ -2,7 +2,11 @@
 
 import errno
 import os
+import select
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -364,3 +368,24 @@ def test_program_that_is_not_there_is_refused_by_exec(agent: Path) -> None:
         assert one.ns == []
         assert one.refused is not None
         assert (one.refused.errno, "/nonexistent/isoagent" in one.refused.call) == (errno.ENOENT, True)
+
+
+def test_agent_does_not_outlive_who_asked_it(agent: Path) -> None:
+    words = (str(agent), "primitives", "process", "--iterations", "100000", *PLACE)
+    asking = subprocess.Popen(
+        ["/bin/sh", "-c", '"$@" >/dev/null & echo $!; wait', "sh", *words], stdout=subprocess.PIPE, text=True
+    )
+    assert asking.stdout is not None
+    pid = int(asking.stdout.readline())
+    ended = os.pidfd_open(pid)
+    try:
+        while not Path(f"/proc/{pid}/task/{pid}/children").read_text():
+            time.sleep(0.001)  # until it measures
+        asking.kill()
+        asking.wait()
+        assert select.select([ended], [], [], 10.0)[0], "it goes on for nobody"
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(ended, signal.SIGKILL)
+        os.close(ended)
+        asking.stdout.close()

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -237,6 +238,28 @@ def test_directory_with_a_mount_inside_is_not_removed(
         remove_directory(tmp_path / "kept")
     assert caught.value.remedy == f"umount {tmp_path}/kept/inner"
     assert (tmp_path / "kept").is_dir()
+
+
+def test_directory_with_a_closed_empty_one_in_it_is_removed_by_its_owner() -> None:
+    """As overlayfs leaves work/work, of mode 0; root can look into it, so root becomes somebody else."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        top.chmod(0o777)  # the directories of pytest are closed to others
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setresuid(nobody, nobody, nobody)
+                (top / "run/work/work").mkdir(parents=True)
+                (top / "run/work/work").chmod(0)
+                remove_directory(top / "run")
+                code = int((top / "run").exists())
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_mounts_below_a_directory_come_last_made_first_and_neighbours_are_not_among_them() -> None:
