@@ -19,6 +19,7 @@ from isobench.starter import ENVIRONMENT
 
 VERBS = (
     *("ready", "hold", "echo", "spin", "touch", "probe", "init"),
+    *("request", "gaps", "herd", "freeze", "appetite", "watch"),
     *("start", "primitives", "timer", "plain", "pattern"),
 )
 """The agent's own, whose names no workload of a user can have."""

@@ -107,6 +107,8 @@ def run(
 
         planning.show(chosen, json=json)
         return
+    if own := [entry.name for entry in chosen.used_workloads()]:
+        output.note(f"importing the root file system of {', '.join(own)}, unless it is in the cache")
     with _before_anything(), progress.shown(output.console(stderr=True)) as observer:
         lab = this_host(allow_drop_caches=allow_drop_caches)
         outcome = engine.run(chosen, out, observer, lab, tune=tune)
