@@ -17,8 +17,8 @@ from pathlib import Path
 from isobench.errors import UsageError
 from isobench.isolators.trees import Found, walk
 
-_MAX_FILE_BYTES = 0xFFFF_FFFF
-"""A size has 8 hex digits in the header."""
+_MAX_FILE_BYTES = _LAST_SECOND = 0xFFFF_FFFF
+"""A size and a time have 8 hex digits in the header: one more, and every later entry is garbage."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -138,7 +138,7 @@ def _node(found: Found) -> Node:
         device=status.st_rdev if kind in {stat.S_IFCHR, stat.S_IFBLK} else 0,
         source=Path(found.path) if kind == stat.S_IFREG else None,
         link=os.readlink(found.path) if kind == stat.S_IFLNK else "",  # noqa: PTH115 - as it stands
-        mtime_s=max(int(status.st_mtime), 0),
+        mtime_s=min(max(int(status.st_mtime), 0), _LAST_SECOND),
         file=status.st_ino if kind == stat.S_IFREG and status.st_nlink > 1 else 0,
     )
 

@@ -109,6 +109,13 @@ def test_times_of_files_are_those_of_the_tree(root: Path) -> None:
     assert found["isoagent"].fields["mtime"] == 1_700_000_000
 
 
+def test_times_the_format_cannot_hold_are_its_nearest(root: Path) -> None:
+    for name, time in (("isoagent", 1 << 32), ("etc/deep/conf", -1)):
+        os.utime(root / name, (time, time))
+    found = {one.name: one for one in unpack(b"".join(archive(nodes(root))))}
+    assert [found[name].fields["mtime"] for name in ("isoagent", "etc/deep/conf")] == [(1 << 32) - 1, 0]
+
+
 def test_image_of_a_tree_of_the_cache_is_made_once(root: Path, tmp_path: Path) -> None:
     cached = tmp_path / "cache" / "images" / "0123"
     cached.parent.mkdir(parents=True)
