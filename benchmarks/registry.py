@@ -18,6 +18,7 @@ BUILTIN = {
     "primitives": "isobench.benchmarks.primitives:Primitives",
     "limits": "isobench.benchmarks.limits:LimitsBenchmark",
     "accounting": "isobench.benchmarks.accounting:Accounting",
+    "freeze": "isobench.benchmarks.freeze:Freeze",
     "fake": "isobench.benchmarks.fake:FakeBenchmark",
 }
 """Name and class, in the order of the report."""

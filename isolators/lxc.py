@@ -37,6 +37,7 @@ class Lxc(Isolator[LxcOptions]):
         return Capabilities(
             phases=frozenset({"invoke", "spawned", "first_instruction", "ready", "exit"}),
             limits=frozenset({"cpu", "cpuset", "memory", "pids", "io", "weight"}),
+            pauses=True,
             tells_exit=False,
             t0="just before the clone of lxc-start",
             covers="the container; its monitor has a cgroup of its own and is not limited",
@@ -73,10 +74,8 @@ class Lxc(Isolator[LxcOptions]):
             (home / f"config-{slot}").write_text(configuration(site, bundle, limits, slot))
         group = site.tool_group(self.kind)
         start = (tool_path(self.options.binary, "lxc"), "--foreground")
-        container = (
-            *("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(home / "config-{n}")),
-            *("--define", f"lxc.rootfs.path=dir:{bundle.root}"),
-        )
+        name = ("--name", f"{site.token}-{{n}}", "--lxcpath", str(home), "--rcfile", str(home / "config-{n}"))
+        container = (*name, "--define", f"lxc.rootfs.path=dir:{bundle.root}")
         groups = (
             *("--define", f"lxc.cgroup.dir.container={group}-{{n}}"),
             *("--define", f"lxc.cgroup.dir.monitor={group}-monitor-{{n}}"),
@@ -89,7 +88,15 @@ class Lxc(Isolator[LxcOptions]):
             ready=bundle.ready,
             own_network=True,
             supervised=True,
+            pause=_beside(start[0], "lxc-freeze", name),
+            resume=_beside(start[0], "lxc-unfreeze", name),
         )
+
+
+def _beside(start: str, tool: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Another tool of the LXC that ``start`` belongs to, with its arguments; empty where it is not there."""
+    path = Path(start).with_name(tool)
+    return (str(path), *arguments) if path.exists() else ()
 
 
 def remove_locks(lxcpath: Path, locks: Path = Path("/run/lxc/lock")) -> None:
@@ -144,6 +151,7 @@ def _cpu_lines(cpu: CpuLimit, *, on_v2: bool) -> tuple[str, ...]:
     return (
         f"lxc.cgroup.cpu.cfs_period_us = {cpu.period_us}",
         f"lxc.cgroup.cpu.cfs_quota_us = {cpu.quota_us}",
+        *((f"lxc.cgroup.cpu.cfs_burst_us = {cpu.burst_us}",) if cpu.burst_us else ()),
     )
 
 
@@ -154,7 +162,6 @@ def _further_lines(limits: Limits, *, on_v2: bool) -> list[str]:
         lines.append(f"{prefix}.cpuset.cpus = {as_cpu_list(limits.cpus)}")
     if limits.processes is not None:
         lines.append(f"{prefix}.pids.max = {limits.processes}")
-        *((f"lxc.cgroup.cpu.cfs_burst_us = {cpu.burst_us}",) if cpu.burst_us else ()),
     if write := limits.write:
         rule = (
             f"io.max = {write.device} wbps={write.bytes_per_s}"

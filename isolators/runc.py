@@ -34,6 +34,7 @@ class Runc(Isolator[RuncOptions]):
         return Capabilities(
             phases=frozenset({"invoke", "created", "first_instruction", "ready", "exit", "cleaned"}),
             limits=frozenset({"cpu", "cpuset", "memory", "pids", "io", "weight"}),
+            pauses=True,
             t0="just before the clone of `runc create`",
             covers="the container, and runc's own init until it becomes the workload",
         )
@@ -80,6 +81,8 @@ class Runc(Isolator[RuncOptions]):
             ready=bundle.ready,
             own_network=True,
             cleanup=(Step((*runc, "delete", "--force", container)),),
+            pause=(*runc, "pause", container),
+            resume=(*runc, "resume", container),
             peak_reset=site.cgroups.peak_reset(f"{group}-{{n}}"),
         )
 
@@ -134,11 +137,11 @@ def resource_limits(limits: Limits, *, swap: bool, slot: int = 0) -> dict[str, A
     """The limits as linux.resources of a config.json; ``swap``: whether this host can limit it."""
     found: dict[str, Any] = {}
     cpu = {"quota": limits.cpu.quota_us, "period": limits.cpu.period_us} if limits.cpu else {}
+    if limits.cpu and limits.cpu.burst_us:
+        cpu["burst"] = limits.cpu.burst_us  # runc before 1.2 does not know it, and says nothing
     cpus = {"cpus": as_cpu_list(limits.cpus)} if limits.cpus else {}
     # The specification knows weights as shares of v1 alone; on v2 runc converts them in its own way.
     shares = {"shares": shares_of(limits.cpu_weights[slot])} if limits.cpu_weights else {}
-    if limits.cpu and limits.cpu.burst_us:
-        cpu["burst"] = limits.cpu.burst_us  # runc before 1.2 does not know it, and says nothing
     if cpu or cpus or shares:
         found["cpu"] = {**cpu, **cpus, **shares}
     if limits.processes is not None:

@@ -24,6 +24,8 @@ int verb_probe(int argc, char **argv);
 int verb_primitives(int argc, char **argv);
 int verb_appetite(int argc, char **argv);
 int verb_watch(int argc, char **argv);
+int verb_herd(int argc, char **argv);
+int verb_freeze(int argc, char **argv);
 int verb_pattern(int argc, char **argv);
 int verb_init(int argc, char **argv);
 int verb_timer(int argc, char **argv);

@@ -20,6 +20,8 @@ static const struct verb {
     {"touch", verb_touch, "allocate and touch memory, then hold"},
     {"appetite", verb_appetite, "eat CPU time, memory, processes or writes, tell how much"},
     {"watch", verb_watch, "do a little work again and again, tell how long each took (host side)"},
+    {"herd", verb_herd, "a number of tasks whose progress can be seen from outside"},
+    {"freeze", verb_freeze, "freeze and thaw a herd again and again, tell how long each took (host side)"},
     {"probe", verb_probe, "tell what is visible from in here"},
     {"primitives", verb_primitives, "what each kernel primitive of a container costs (host side)"},
     {"timer", verb_timer, "read the clock again and again, tell what that costs"},

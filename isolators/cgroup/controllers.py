@@ -55,6 +55,10 @@ class GroupUse(ABC):
     def oom_kills(self) -> int | None:
         """Processes killed in it for want of memory; None: this kernel does not tell by group."""
 
+    @abstractmethod
+    def freezer(self) -> tuple[int, Path]:
+        """The version of its freezer, and the directory with the files of that."""
+
     def processes_limit(self) -> int | None:
         """Tasks it may have; None: no limit (pids.max)."""
         text = read_file(self.file("pids", "pids.max")).strip()

@@ -60,6 +60,10 @@ class V1Use(GroupUse):
         """From memory.oom_control, which tells since Linux 4.13."""
         return flat_keyed(read_file(self.file("memory", "memory.oom_control"))).get("oom_kill")
 
+    def freezer(self) -> tuple[int, Path]:
+        """freezer.state in the group of that hierarchy."""
+        return 1, self.view.directory("freezer")
+
 
 class V1Controllers(Controllers):
     """A directory for each mount in use."""

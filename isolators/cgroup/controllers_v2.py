@@ -53,6 +53,10 @@ class V2Use(GroupUse):
         """From memory.events."""
         return flat_keyed(read_file(self.file("memory", "memory.events"))).get("oom_kill")
 
+    def freezer(self) -> tuple[int, Path]:
+        """cgroup.freeze and cgroup.events."""
+        return 2, self.view.directory("cpu")
+
 
 class V2Controllers(Controllers):
     """One directory; what it can do is what its parent hands down."""

@@ -17,6 +17,7 @@ NAMES: tuple[str, ...] = (
     "memory_floor",
     "limits",
     "accounting",
+    "freeze",
     "primitives",
     "audit",
 )

@@ -47,6 +47,7 @@ FULL: Mapping[str, Any] = {
     # A second and a half for each limit.
     "limits": {"blocks": 3},
     "accounting": {"blocks": 5},
+    "freeze": {"blocks": 5},
 }
 """The built-in matrix: enough starts for a 99th percentile, enough blocks for an honest interval of all."""
 

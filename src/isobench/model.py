@@ -227,6 +227,8 @@ class Capabilities:
     """The phases it can tell apart."""
     limits: frozenset[str] = frozenset()
     """Limits it can apply itself: a subset of {"cpu", "memory", "cpuset", "pids", "io", "weight"}."""
+    pauses: bool = False
+    """It has a command of its own that freezes an instance."""
     shares_clock: bool = True
     """The workload's CLOCK_MONOTONIC is the host's, so its stamps may be compared with ours."""
     shares_kernel: bool = True
@@ -248,8 +250,6 @@ class FileWrite:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-@dataclass(frozen=True, slots=True)
 class Move:
     """An instance's process, or some of its threads, put into a cgroup."""
 
@@ -259,6 +259,8 @@ class Move:
     """How the names of the threads begin; None: the process."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
     """A helper command of a start that must exit 0 before the next begins."""
 
     argv: tuple[str, ...]
@@ -305,14 +307,14 @@ class Launch:
     cgroup_writes: tuple[FileWrite, ...] = ()
     late_writes: tuple[FileWrite, ...] = ()
     """Limits applied once the workload is ready (a VM's boot is not to be throttled)."""
-    guest_memory_bytes: int | None = None
-    """RAM of the guest the process holds: by its size it is told from what the VMM itself takes."""
     late_moves: tuple[Move, ...] = ()
     """After the late writes, in this order: what a limit covers of the process, where not all of it."""
     pause: tuple[str, ...] = ()
     """The tool's own command that freezes an instance; empty: it has none."""
     resume: tuple[str, ...] = ()
     """The command that lets it go on."""
+    guest_memory_bytes: int | None = None
+    """RAM of the guest the process holds: by its size it is told from what the VMM itself takes."""
     peak_reset: str | None = None
     """The cgroup file to which 0 is to be written once the instance is ``created`` and before its workload is
     executed, so that the group's peak of memory leaves out what the runtime used until then."""

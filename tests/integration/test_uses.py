@@ -1,18 +1,23 @@
 """Limits and accounts of real groups; the fixture ``site`` asserts that every group is gone afterwards."""
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isobench import starter
 from isobench.benchmarks.accounting import Accounting, AccountingParams
 from isobench.benchmarks.contract import Benchmark, Context, Params
+from isobench.benchmarks.freeze import Freeze, FreezeParams
 from isobench.benchmarks.limits import LimitsBenchmark, LimitsParams
-from isobench.isolators.contract import Isolator, Site
+from isobench.isolators.cgroup import controllers_of
+from isobench.isolators.contract import Isolator, Site, agent_bundle
 from isobench.isolators.registry import REGISTRY
-from isobench.model import Cell, Reading, Status
+from isobench.model import Cell, Limits, Reading, Status
 
 pytestmark = [
     pytest.mark.integration,
@@ -115,3 +120,40 @@ def test_one_process_may_be_all_there_is(site: Site) -> None:
     params = LimitsParams(limits=("pids",), processes=1, window_s=0.1)
     ((_, (one,)),) = readings(LimitsBenchmark(), make("cgroups", site), site, params)
     assert (one.value, one.detail["got"], one.detail["ends"]) == (0.0, 1.0, "EAGAIN")
+
+
+@pytest.mark.parametrize("kind", GROUPED)
+def test_frozen_tasks_stand_still_and_go_on_afterwards(kind: str, site: Site) -> None:
+    isolator = make(kind, site)
+    params = FreezeParams(tasks=(1, 30), repeats=2)
+    found = list(readings(Freeze(), isolator, site, params))
+    ways = ("file", "tool") if isolator.capabilities.pauses else ("file",)
+    assert [(cell.params["how"], cell.params["tasks"]) for cell, _ in found] == [
+        (how, tasks) for how in ways for tasks in (1, 30)
+    ]
+    for _, of in found:
+        assert [(one.metric, one.status, one.reason) for one in of] == 2 * [
+            ("freeze", Status.OK, None),
+            ("thaw", Status.OK, None),
+        ]
+        assert all(float(one.value or 0) > 0 for one in of)
+
+
+def test_tool_that_fails_to_freeze_is_told_with_its_name(site: Site) -> None:
+    bundle = agent_bundle(site, "herd", "--tasks", "1")
+    limits = Limits(accounted=frozenset({"freezer"}))
+    with (
+        make("cgroups", site).prepare(site, bundle, limits) as launch,
+        starter.session(site.agent, launch, timeout_s=9.0, slots=1) as session,
+    ):
+        event = session.start()
+        assert event.pid
+        version, directory = controllers_of(site.cgroups).use(event.pid).freezer()
+        where = ["--version", str(version), "--group", str(directory)]
+        counters = ["--counters", f"/proc/{event.pid}/fd/{json.loads(event.output)['fd']}"]
+        pause = ["--pause", "1", "/bin/false"]
+        done = subprocess.run(
+            [site.agent, "freeze", *where, *counters, *pause], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "/bin/false did not end well" in done.stderr

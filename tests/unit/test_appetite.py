@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from isobench.benchmarks import freeze as freeze_module
 from isobench.benchmarks import limits as limits_module
 from isobench.benchmarks.accounting import Accounting, AccountingParams, Comparison
 from isobench.benchmarks.appetite import Watch
+from isobench.benchmarks.freeze import Frozen
 from isobench.benchmarks.limits import Found, LimitsBenchmark, LimitsParams
 from isobench.isolators.cgroup import detect
 from isobench.isolators.contract import Site
-from isobench.model import Capabilities, Cell
+from isobench.model import Capabilities, Cell, Status
 
 MIB = 1 << 20
 TIMEOUT_S = 20
@@ -195,3 +197,54 @@ def test_controller_that_is_missing_is_told_for_its_cell_alone(tmp_path: Path) -
 def test_errors_are_signed_shares_of_what_was_asked_or_used() -> None:
     assert Found(64.0, 48.0, "processes", "EAGAIN", {}).error == -0.25
     assert Comparison("cpu", 1000, 1100).error == pytest.approx(0.1)
+
+
+def test_herd_says_where_its_counters_are_and_leaves_no_task(agent: Path) -> None:
+    with subprocess.Popen(
+        [agent, "herd", "--tasks", "3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        said = json.loads(process.stdout.readline())
+        assert (said["verb"], said["tasks"]) == ("herd", 3)
+        assert (Path("/proc") / str(process.pid) / "fd" / str(said["fd"])).stat().st_size == 3 * 8
+        process.stdin.close()
+        assert process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("freeze",), "--group and --counters are needed"),
+        (("freeze", "--version", "3"), "--version"),
+        (("freeze", "--pause", "2", "true"), "fewer words than told"),
+        (("herd", "--tasks", "0"), "--tasks"),
+    ],
+)
+def test_freeze_and_herd_refuse_what_makes_no_sense(agent: Path, words: tuple[str, ...], said: str) -> None:
+    done = subprocess.run([agent, *words], input=b"", capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr.decode()
+
+
+def frozen(moved: int) -> Frozen:
+    return Frozen(
+        verb="froze",
+        freeze_ns=[2_000_000],
+        thaw_ns=[3_000_000],
+        progress_ns=[4_000_000],
+        moved=[moved],
+        gap_ns=[10_000],
+    )
+
+
+def test_freeze_and_thaw_are_two_readings() -> None:
+    freeze, thaw = freeze_module.readings(frozen(0))
+    assert (freeze.metric, freeze.value, thaw.metric, thaw.value) == ("freeze", 0.002, "thaw", 0.004)
+    assert (freeze.detail["resolution_s"], thaw.detail["reported_s"]) == (0.00001, 0.003)
+
+
+def test_freeze_in_which_tasks_went_on_is_no_figure() -> None:
+    freeze, _ = freeze_module.readings(frozen(7))
+    assert (freeze.status, freeze.value) == (Status.FAILED, None)
+    assert freeze.reason == "frozen tasks went on: they counted 7 in 0.05 s"

@@ -1,18 +1,20 @@
 """The parts of a report about the uses of cgroups, from samples written down here."""
 
+from dataclasses import replace
 from typing import cast
 
 from isobench.journal import cell_states
-from isobench.model import Sample, Scalar
+from isobench.model import Sample, Scalar, Status
 from isobench.reports.section import Section
-from isobench.reports.sections import accounting, limits
+from isobench.reports.sections import accounting, freeze, limits
 from isobench.reports.summary import CellSummary, Isolator, Summary
 
 
 def sample(cell: str, value: float, block: int = 0, **detail: Scalar) -> Sample:
     """``cell``: benchmark/isolator/workload/name=value…"""
     benchmark, isolator, workload, *parameters = cell.split("/")
-    params = dict(one.split("=", 1) for one in parameters)
+    pairs = (one.split("=", 1) for one in parameters)
+    params = {name: int(text) if text.isdecimal() else text for name, text in pairs}
     return Sample(
         cell=cell,
         isolator=isolator,
@@ -58,6 +60,7 @@ def test_run_without_such_benchmarks_has_no_such_parts() -> None:
     other = summary(sample("startup/lxc/ready", 1.0))
     assert limits.section(other) is None
     assert accounting.section(other) is None
+    assert freeze.section(other) is None
 
 
 def test_share_of_cpu_is_judged_by_the_median_and_processes_by_the_worst_block() -> None:
@@ -107,3 +110,27 @@ def test_accounts_stand_side_by_side_with_a_dash_where_there_is_none() -> None:
         ("lxc", "+0.10 %", "+2.00 %", "+1.00 %"),
         ("runc", "-0.10 %", "–", "–"),
     ]
+
+
+def test_freeze_and_thaw_stand_over_the_number_of_tasks_and_each_way_has_its_row() -> None:
+    def both(cell: str, value: float) -> tuple[Sample, ...]:
+        one = sample(cell, value, held_s=0.05, resolution_s=0.00001)
+        return (replace(one, metric="freeze"), replace(one, metric="thaw", value=2 * value))
+
+    found = summary(
+        *both("freeze/lxc/herd/how=file/tasks=1", 0.001),
+        *both("freeze/lxc/herd/how=file/tasks=10", 0.002),
+        *both("freeze/lxc/herd/how=tool/tasks=1", 0.003),
+        replace(
+            sample("freeze/lxc/herd/how=tool/tasks=1", 0.0),
+            metric="freeze",
+            value=None,
+            status=Status.FAILED,
+            reason="frozen tasks went on: they counted 3 in 0.05 s",
+        ),
+    )
+    section = freeze.section(found)
+    assert texts(section) == [("lxc", "1.00 ms", "2.00 ms"), ("lxc, by its tool", "3.00 ms", "–")]
+    assert texts(section, 1) == [("lxc", "2.00 ms", "4.00 ms"), ("lxc, by its tool", "6.00 ms", "–")]
+    assert section
+    assert section.notes[0].startswith("Frozen tasks stood still in 3 of 4 freezes, 150 ms in all; ")
