@@ -6,6 +6,7 @@ part of every run that measures something.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from isobench.benchmarks.hostmemory import read_bystanders, read_host
 from isobench.benchmarks.payload import hello
 from isobench.errors import StarterError
 from isobench.isolators.contract import Isolator, Site, agent_bundle
-from isobench.model import Capabilities, Cell, Launch, Reading, Status
+from isobench.model import Capabilities, Cell, Launch, Reading, Scalar, Status
 from isobench.procfs import read_optional
 
 CLOCK, STARTER, SAMPLER, ROUND_TRIP = "clock_read", "starter_cost", "sampler_effect", "round_trip"
@@ -29,8 +30,6 @@ CLOCK, STARTER, SAMPLER, ROUND_TRIP = "clock_read", "starter_cost", "sampler_eff
 
 _NS_PER_S = 1e9
 _CALLS = 100_000
-_SAMPLER_PAUSE_S = 0.05
-"""As the benchmark ``memory`` pauses while it waits for the host to come to rest."""
 _CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
@@ -163,13 +162,16 @@ def _starter(launch: Launch, context: Context[AuditParams]) -> Iterator[Reading]
 
 def _sampler(launch: Launch, context: Context[AuditParams]) -> Iterator[Reading]:
     """How much longer a start takes while the host's memory is read all the time."""
+    reads_s: list[float] = []
 
     def sampled() -> list[float]:
-        with _sampling():
+        reads_s.clear()
+        with _sampling(reads_s):
             return _starts(launch, context)
 
     for off_s, on_s in _rounds(context, lambda: _starts(launch, context), sampled):
-        detail = {"off_s": median(off_s), "on_s": median(on_s)}
+        detail: dict[str, Scalar] = {"off_s": median(off_s), "on_s": median(on_s)}
+        detail |= {"reads": len(reads_s), "read_s": median(reads_s)}
         effect = median(on_s) / median(off_s) - 1
         yield Reading(SAMPLER, "ratio", effect, detail=detail, timed_s=sum(off_s) + sum(on_s))
 
@@ -218,18 +220,29 @@ def _said(site: Site, timeout_s: float, *words: str) -> str:
 
 
 @contextmanager
-def _sampling() -> Iterator[None]:
-    """The host's memory is read in a thread of this process while the body runs."""
-    over = threading.Event()
+def _sampling(reads_s: list[float]) -> Iterator[None]:
+    """The host's memory is read in a thread of this process, one reading right after the other.
+
+    From before the body begins until it is over. Each adds how long it took. With rests between them most
+    starts would meet none.
+    """
+    begun, over = threading.Event(), threading.Event()
 
     def sample() -> None:
-        while not over.wait(_SAMPLER_PAUSE_S):
-            read_host(stacks_mapped=None)
-            read_bystanders(())
+        try:
+            while not over.is_set():
+                at = time.monotonic()
+                read_host(stacks_mapped=None)
+                read_bystanders(())
+                reads_s.append(time.monotonic() - at)
+                begun.set()
+        finally:
+            begun.set()
 
     thread = threading.Thread(target=sample, name="sampler")
     thread.start()
     try:
+        begun.wait()
         yield
     finally:
         over.set()

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from isobench.isolators.bare import Bare
 from isobench.isolators.cgroup.tree import NoCgroups
 from isobench.isolators.contract import Options, Site
 from isobench.matrix import narrow, parse_matrix
-from isobench.model import Capabilities, Reading, Status
+from isobench.model import Capabilities, Launch, Reading, Status
 
 BARE = Bare("bare", Options())
 
@@ -92,16 +93,27 @@ def test_starter_is_compared_round_by_round(site: Site) -> None:
         assert reading.value == ours - plain
 
 
-def test_sampler_reads_while_starts_go_on_and_only_then(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[int] = []
-    monkeypatch.setattr(audit, "_SAMPLER_PAUSE_S", 0.001)
+def test_memory_is_read_from_before_the_first_start_of_one_side_to_its_end_and_never_of_the_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts, reads, at = audit._starts, [], []
     monkeypatch.setattr(audit, "read_host", lambda **_: reads.append(1))
+
+    def watched(launch: Launch, context: Context[AuditParams]) -> list[float]:
+        at.append(len(reads))
+        found = starts(launch, context)
+        if reads:
+            while len(reads) < at[-1] + 2:  # they go on as long as this does
+                time.sleep(0.001)
+        at.append(len(reads))
+        return found
+
+    monkeypatch.setattr(audit, "_starts", watched)
     (reading,) = measured(site, "sampler", rounds=1, starts=3)
+    assert at[:2] == [0, 0]
+    assert at[2] > 0
     assert reading.unit == "ratio"
-    during = len(reads)
-    assert during > 0
-    measured(site, "starter", rounds=1, starts=2)
-    assert len(reads) == during
+    assert reading.detail["reads"] == len(reads)
 
 
 def test_rounds_alternate_which_side_is_first(site: Site) -> None:
