@@ -17,7 +17,7 @@ class Hello(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    verb: Literal["ready", "hold", "echo", "spin", "appetite"]
+    verb: Literal["ready", "hold", "echo", "spin", "appetite", "request"]
     t: NonNegativeInt
     """CLOCK_MONOTONIC at the top of main, in ns, of the clock the workload sees."""
 
@@ -29,13 +29,46 @@ class Spun(BaseModel):
 
     verb: Literal["spun"]
     window_ns: NonNegativeInt
-    longest_stall_ns: NonNegativeInt
     gap_threshold_ns: NonNegativeInt
+    lost_stalls: NonNegativeInt
+    """Stalls there was no room to record: then the rest is not to be used."""
+    steal_ms: NonNegativeInt | None
+    """CPU time taken from the machine whose kernel the workload runs on, of all CPUs; None: untold."""
     cpu_ns: list[NonNegativeInt]
     """CPU time of each thread within the window, by the clock of the kernel the workload runs on."""
     run_ns: list[NonNegativeInt]
+    progress: list[NonNegativeInt]
+    """Readings of the clock by each thread: the work it has done."""
+    stalls: NonNegativeInt
+    longest_stall_ns: NonNegativeInt
+    p99_stall_ns: NonNegativeInt
+    stall_bins: list[NonNegativeInt]
+    """Pairs of a bin and the stalls in it; bin 4e + m holds lengths from 2^e (1 + m/4) ns."""
+    most_in_period_ns: NonNegativeInt
+    """The most run time of all threads together in any interval of one period, the lead-in included."""
+    most_in_10ms_ns: NonNegativeInt
+    timeline_ns: list[NonNegativeInt]
+    """Thread, begin and end of each longer stall of the window's first periods."""
     per_period_run_ns: list[NonNegativeInt]
     """Run time of all threads together in each period of the window."""
+
+
+class Served(BaseModel):
+    """The result of ``request``, all times in ns; a latency counts from when a request was due."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    verb: Literal["served"]
+    requests: NonNegativeInt
+    work_ns: NonNegativeInt
+    """What the work of one takes alone, the shortest of some trials."""
+    wall_ns: NonNegativeInt
+    cpu_ns: NonNegativeInt
+    mean_ns: NonNegativeInt
+    p50_ns: NonNegativeInt
+    p99_ns: NonNegativeInt
+    p999_ns: NonNegativeInt
+    max_ns: NonNegativeInt
 
 
 _LineT = TypeVar("_LineT", bound=BaseModel)
@@ -53,6 +86,11 @@ def hello(output: str, verb: str) -> Hello:
 def spun(line: str) -> Spun:
     """The result line of ``spin``. Raises PayloadError."""
     return _parse(Spun, line, "spun")
+
+
+def served(line: str) -> Served:
+    """The result line of ``request``. Raises PayloadError."""
+    return _parse(Served, line, "served")
 
 
 def _parse(kind: type[_LineT], line: str, verb: str) -> _LineT:

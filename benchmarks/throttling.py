@@ -6,44 +6,47 @@ How each figure is made, and what it contains: docs/benchmarks/throttling.md.
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from itertools import product
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
 from isobench import starter
-from isobench.benchmarks import contract
+from isobench.benchmarks import contract, cpulimit
 from isobench.benchmarks.contract import Benchmark, Context
-from isobench.benchmarks.cpuwindow import SEARCH_PERIODS, Clock, CpuWindow, watch
-from isobench.benchmarks.payload import PayloadError, Spun, hello, spun
-from isobench.benchmarks.processes import read_descendants, split_by_argv, workload_argv
-from isobench.errors import InternalError
-from isobench.isolators.cgroup import CgroupView
+from isobench.benchmarks.cpulimit import Limited, TrialError
+from isobench.benchmarks.throttling_requests import LOAD, Requests, serve
+from isobench.benchmarks.throttling_spin import METRIC, UNIT, Trial, spin
+from isobench.errors import CgroupError, InternalError
 from isobench.isolators.cgroup.tree import MIN_QUOTA_US, PERIOD_RANGE_US
 from isobench.isolators.contract import Isolator, Site, agent_bundle
-from isobench.model import Capabilities, Cell, CpuLimit, Event, Launch, Limits, Reading, Scalar, Status
+from isobench.model import (
+    Capabilities,
+    Cell,
+    CpuLimit,
+    Limits,
+    Readiness,
+    Reading,
+    Scalar,
+    Status,
+    unavailable,
+)
 
-METRIC = "cpu_share_error"
-UNIT = "ratio"
+SPIN, REQUEST = "spin", "request"
 
-_LEAD_PERIODS = 1
-"""The workload's own record leaves out the first period: at the go-ahead the quota is unspent."""
 _MAX_PERIODS = 4_000
 """The agent records 4096 periods; a few of them are the margin of the host's window."""
-_READ_BACK_TOLERANCE = 0.01
-_BOUND_TOLERANCE = 0.01
-_CLOCK_TOLERANCE = 0.01
-"""How much faster than the host's a guest's clock may run."""
 _US_PER_S = 1_000_000
-_NS_PER_S = 1_000_000_000
 _EXPECTED_OVERHEAD_S = 0.1
 _EXPECTED_VM_OVERHEAD_S = 5.0
 """Boot, and the end under its limit, of a guest under software emulation."""
 
+ValueT = TypeVar("ValueT", int, float)
 
-def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
+
+def _distinct(values: tuple[ValueT, ...]) -> tuple[ValueT, ...]:
     if len(set(values)) != len(values):
         raise ValueError(f"each value may stand once, found {list(values)}")
     return values
@@ -52,6 +55,8 @@ def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
 Cpus = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 PeriodUs = Annotated[int, Field(strict=True, ge=PERIOD_RANGE_US[0], le=PERIOD_RANGE_US[1])]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=60, allow_inf_nan=False)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]
+Part = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 
 class ThrottlingParams(contract.Params):
@@ -63,27 +68,54 @@ class ThrottlingParams(contract.Params):
     """Limits, in CPUs."""
     period_us: Annotated[tuple[PeriodUs, ...], Field(min_length=1), AfterValidator(_distinct)] = (100_000,)
     """How often the kernel hands out the quota."""
+    threads: Annotated[tuple[Threads, ...], AfterValidator(_distinct)] = ()
+    """Of the workload; empty: one more than each limit could keep busy."""
+    burst: Annotated[tuple[Part, ...], Field(min_length=1), AfterValidator(_distinct)] = (0.0,)
+    """Unused quota that may be kept, as a part of the quota."""
     window_s: Seconds = 1.0
     """For how long the share is measured; rounded to whole periods, at least one."""
+    request_cpus: Annotated[tuple[Cpus, ...], AfterValidator(_distinct)] = ()
+    """Limits under which requests are served; besides, they are served without. Empty: none are."""
+    request_period_us: PeriodUs = 10_000
+    request_burst: Annotated[tuple[Part, ...], Field(min_length=1), AfterValidator(_distinct)] = (0.0, 1.0)
+    requests: Annotated[int, Field(strict=True, ge=1_000, le=100_000)] = 4_000
+    """How many; a 99.9th percentile needs a thousand."""
 
     @model_validator(mode="after")
     def _possible(self) -> "ThrottlingParams":
-        for limit in _limits(self):
-            if limit.quota_us < MIN_QUOTA_US:
-                raise ValueError(
-                    f"cpus = {limit.cpus} in a period of {limit.period_us} µs is a quota of "
-                    f"{limit.quota_us} µs; the kernel takes {MIN_QUOTA_US} µs or more"
-                )
+        limits = [CpuLimit(cpus, period) for period, cpus in product(self.period_us, self.cpus)]
+        for limit in limits:
             if (periods := _periods(limit, self.window_s)) > _MAX_PERIODS:
                 raise ValueError(
                     f"window_s = {self.window_s} has {periods} periods of {limit.period_us} µs; "
                     f"at most {_MAX_PERIODS} are recorded"
                 )
+        # A grid may hold quotas the kernel refuses, but no value that is good for nothing.
+        for own in (
+            *([limit for limit in limits if limit.cpus == cpus] for cpus in self.cpus),
+            *([limit for limit in limits if limit.period_us == period] for period in self.period_us),
+        ):
+            largest = max(own, key=lambda limit: limit.quota_us)
+            if largest.quota_us < MIN_QUOTA_US:
+                raise ValueError(_too_small(largest))
+        for count in self.threads:
+            if count <= min(self.cpus):
+                raise ValueError(f"threads = {count} cannot use up any of the limits {list(self.cpus)}")
+        self._check_requests()
         return self
+
+    def _check_requests(self) -> None:
+        for cpus in self.request_cpus:
+            if (limit := CpuLimit(cpus, self.request_period_us)).quota_us < MIN_QUOTA_US:
+                raise ValueError(_too_small(limit))
+            if cpus <= LOAD:
+                raise ValueError(
+                    f"request_cpus = {cpus} is no more than the requests need, {LOAD:g}: they would pile up"
+                )
 
 
 class Throttling(Benchmark[ThrottlingParams]):
-    """Let the agent's ``spin`` use all the CPU time it gets under a limit that is known to be in force."""
+    """Let the agent use all the CPU time it gets, or serve requests, under a limit known to be in force."""
 
     name = "throttling"
     Params = ThrottlingParams
@@ -92,127 +124,92 @@ class Throttling(Benchmark[ThrottlingParams]):
         """Isolators that have no CPU limit of their own."""
         return None if "cpu" in capabilities.limits else "it has no CPU limit of its own"
 
+    def lack(self, cell: Cell, site: Site) -> Readiness | None:
+        """A limit that cannot bind with the CPUs there are; a kernel without burst."""
+        limit, _ = _asked(cell)
+        if limit is None:
+            return None
+        if lack := lacking_cpus(limit, len(os.sched_getaffinity(0))):
+            return unavailable(lack, f"leave {limit.cpus:g} out of `cpus` in [throttling]")
+        burst = site.cgroups.burst_lack() if limit.burst_us else None
+        return None if burst is None or burst.usable else burst
+
     def cells(
         self, isolator: str, capabilities: Capabilities, params: ThrottlingParams, blocks: int
     ) -> tuple[Cell, ...]:
-        """One for each limit and period."""
-        return tuple(
-            Cell(
-                isolator,
-                self.name,
-                "spin",
-                {"cpus": limit.cpus, "period_us": limit.period_us},
-                blocks=blocks,
-            )
-            for limit in _limits(params)
-        )
+        """One for each possible limit and number of threads, then those of the requests."""
+        spins = (Cell(isolator, self.name, SPIN, of, blocks=blocks) for of in _spins(params))
+        requests = (Cell(isolator, self.name, REQUEST, of, blocks=blocks) for of in _requests(params))
+        return (*spins, *requests)
 
     def measure(
         self, cell: Cell, isolator: Isolator[Any], context: Context[ThrottlingParams]
     ) -> Iterator[Reading]:
-        """One reading, and a failed one when the instance did not end well."""
-        limit = _limit_of(cell)
-        trial = Trial(limit, _periods(limit, context.params.window_s))
-        if lack := lacking_cpus(limit, len(os.sched_getaffinity(0))):
-            remedy = f"leave {limit.cpus:g} out of `cpus` in [throttling]"
-            yield Reading(METRIC, UNIT, None, Status.UNAVAILABLE, lack, remedy)
+        """The readings, and a failed one when the instance did not end well."""
+        limit, threads = _asked(cell)
+        timeout_s = context.timeout_s
+        if limit is None or cell.workload == REQUEST:
+            requests = Requests(limit, context.params.requests)
+            yield from _attempt(
+                isolator,
+                context,
+                _Attempt(limit, requests.command, "latency_p50", "second"),
+                lambda held: serve(held, requests, timeout_s),
+            )
             return
-        site = context.site
-        with (
-            isolator.prepare(site, agent_bundle(site, *trial.command), Limits(limit)) as launch,
-            starter.session(site.agent, launch, timeout_s=context.timeout_s, slots=1) as session,
-        ):
+        trial = Trial(limit, _periods(limit, context.params.window_s), threads)
+        own_kernel = not isolator.capabilities.shares_kernel
+
+        def spun(held: Limited) -> Iterator[Reading]:
             begun = time.monotonic()
-            try:
-                spell = _spin(session, launch, site, trial, context.timeout_s)
-                reading = trial.reading(spell, time.monotonic() - begun)
-            except _TrialError as error:
-                reading = Reading(METRIC, UNIT, None, error.status, str(error))
-            ends = session.end()
-        yield reading
-        for event in ends:
-            # A failed start is told again at its end.
-            if event.status is not Status.OK and event.reason != reading.reason:
-                yield Reading(METRIC, UNIT, None, event.status, event.reason)
+            spell = spin(held, trial, own_kernel=own_kernel, timeout_s=timeout_s)
+            yield trial.reading(spell, time.monotonic() - begun)
+
+        yield from _attempt(isolator, context, _Attempt(limit, trial.command, METRIC, UNIT), spun)
 
     def expected_s(self, cell: Cell, capabilities: Capabilities, params: ThrottlingParams) -> float:
-        """The spinning, and the start and end around it."""
-        limit = _limit_of(cell)
-        trial = Trial(limit, _periods(limit, params.window_s))
+        """The spinning or serving, and the start and end around it."""
+        limit, threads = _asked(cell)
         overhead_s = _EXPECTED_OVERHEAD_S if capabilities.shares_kernel else _EXPECTED_VM_OVERHEAD_S
-        return trial.spin_us / _US_PER_S + overhead_s
+        if limit is None or cell.workload == REQUEST:
+            return Requests(limit, params.requests).expected_s + overhead_s
+        return Trial(limit, _periods(limit, params.window_s), threads).spin_us / _US_PER_S + overhead_s
 
 
 @dataclass(frozen=True, slots=True)
-class Spell:
-    """One spell of spinning, as the host and the workload have recorded it."""
+class _Attempt:
+    """A workload to start, and what a reading is called that tells why there is none."""
 
-    read_back: CpuLimit
-    applied: str
-    go_ns: int
-    """CLOCK_MONOTONIC of the host at the go-ahead."""
-    host: CpuWindow
-    inside: Spun
+    limit: CpuLimit | None
+    command: tuple[str, ...]
+    metric: str
+    unit: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What is asked of one cell, and what follows from it."""
-
-    limit: CpuLimit
-    periods: int
-
-    @property
-    def threads(self) -> int:
-        """One more than the limit could keep busy, so that the limit is what binds."""
-        return math.floor(self.limit.cpus) + 1
-
-    @property
-    def spin_us(self) -> int:
-        """From the go-ahead on: the lead, and a window wide enough for wherever the host's begins."""
-        return (_LEAD_PERIODS + SEARCH_PERIODS + self.periods) * self.limit.period_us
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        lead_us = _LEAD_PERIODS * self.limit.period_us
-        return (
-            "spin",
-            *("--threads", str(self.threads)),
-            *("--lead-us", str(lead_us)),
-            *("--window-us", str(self.spin_us - lead_us)),
-            *("--period-us", str(self.limit.period_us)),
-        )
-
-    def reading(self, spell: Spell, timed_s: float) -> Reading:
-        asked, host = self.limit.cpus, spell.host
-        detail: dict[str, Scalar] = {
-            "asked_cpus": asked,
-            "read_back_cpus": spell.read_back.cpus,
-            "achieved_host_cpus": host.cpus,
-            "achieved_inside_cpus": inside_cpus(spell, self),
-            "inside_cpu_per_run": sum(spell.inside.cpu_ns) / max(1, sum(spell.inside.run_ns)),
-            "longest_stall_s": spell.inside.longest_stall_ns / _NS_PER_S,
-            "window_s": self.periods * self.limit.period_us / _US_PER_S,
-            "periods": self.periods,
-            "kernel_periods": host.refills,
-            "threads": self.threads,
-            "nr_throttled": host.nr_throttled,
-            "bound": bound(host, asked),
-            "throttled_s": host.throttled_s,
-            "applied": spell.applied,
-            "edges": "still" if host.still else "moving",
-            "host_elapsed_s": host.elapsed_ns / _NS_PER_S,
-            "host_steal_s": host.steal_s,
-        }
-        return Reading(METRIC, UNIT, (host.cpus - asked) / asked, detail=detail, timed_s=timed_s)
-
-
-class _TrialError(Exception):
-    """No figure came of a trial; ``status`` is how its reading ends."""
-
-    def __init__(self, message: str, status: Status = Status.FAILED) -> None:
-        super().__init__(message)
-        self.status = status
+def _attempt(
+    isolator: Isolator[Any],
+    context: Context[ThrottlingParams],
+    asked: _Attempt,
+    work: Callable[[Limited], Iterable[Reading]],
+) -> Iterator[Reading]:
+    site = context.site
+    with (
+        isolator.prepare(site, agent_bundle(site, *asked.command), Limits(asked.limit)) as launch,
+        starter.session(site.agent, launch, timeout_s=context.timeout_s, slots=1) as session,
+    ):
+        try:
+            held = cpulimit.start(session, launch, site, asked.command[0], asked.limit)
+            readings = list(work(held))
+        except TrialError as error:
+            readings = [Reading(asked.metric, asked.unit, None, error.status, str(error), error.remedy)]
+        except CgroupError as error:
+            readings = [Reading(asked.metric, asked.unit, None, Status.FAILED, str(error), error.remedy)]
+        ends = session.end()
+    yield from readings
+    for event in ends:
+        # A failed start is told again at its end.
+        if event.status is not Status.OK and event.reason != readings[0].reason:
+            yield Reading(asked.metric, asked.unit, None, event.status, event.reason)
 
 
 def lacking_cpus(limit: CpuLimit, host_cpus: int) -> str | None:
@@ -222,115 +219,43 @@ def lacking_cpus(limit: CpuLimit, host_cpus: int) -> str | None:
     return f"a limit of {limit.cpus} CPUs cannot bind: {host_cpus} CPUs are usable on this host"
 
 
-def bound(host: CpuWindow, asked_cpus: float) -> bool:
-    """Whether the limit decided: the group got it in full, or was stopped by it in all periods but one.
-
-    If not, it got less CPU for another reason (other load, a guest with fewer CPUs), and the error says
-    nothing about the limit. Running out is not asked for in every period: what a thread uses beyond the
-    quota until the next tick it pays back in the following period, in which it may then not run out.
-    """
-    return host.cpus >= asked_cpus * (1 - _BOUND_TOLERANCE) or host.nr_throttled >= host.periods - 1
-
-
-def inside_cpus(spell: Spell, trial: Trial) -> float:
-    """CPUs got by the workload's own record: its run time in the periods nearest to the host's window.
-
-    Run time, not CPU time: a guest's kernel counts the time its host took from it as used.
-    """
-    period_ns = trial.limit.period_us * 1_000
-    recorded = spell.inside.per_period_run_ns
-    first = math.ceil((spell.host.begin.t_ns - spell.go_ns) / period_ns) - _LEAD_PERIODS
-    first = min(max(0, first), len(recorded) - trial.periods)
-    return sum(recorded[first : first + trial.periods]) / (trial.periods * period_ns)
+def _spins(params: ThrottlingParams) -> Iterator[dict[str, Scalar]]:
+    """Parameters of the cells. Left out: quotas the kernel refuses, and threads that could not use one up."""
+    for period_us, cpus, part in product(params.period_us, params.cpus, params.burst):
+        quota_us = CpuLimit(cpus, period_us).quota_us
+        burst = {"burst_us": math.floor(part * quota_us)} if part else {}
+        for threads in params.threads or (None,):
+            if quota_us >= MIN_QUOTA_US and (threads is None or threads > cpus):
+                of = {} if threads is None else {"threads": threads}
+                yield {"cpus": cpus, "period_us": period_us, **burst, **of}
 
 
-def refusal(asked: CpuLimit, found: CpuLimit | None, group: Path) -> str | None:
-    """Why the limit found in force is not the one asked for (by more than 1 %); None when it is."""
-    if found is None:
-        return f"asked for {_words(asked)}, but no limit is set on {group}"
-    off = max(abs(found.cpus / asked.cpus - 1), abs(found.period_us / asked.period_us - 1))
-    if off > _READ_BACK_TOLERANCE:
-        return f"asked for {_words(asked)}, but {_words(found)} is set on {group}"
-    return None
+def _requests(params: ThrottlingParams) -> Iterator[dict[str, Scalar]]:
+    if params.request_cpus:
+        yield {"limit": "none"}
+    for cpus, part in product(params.request_cpus, params.request_burst):
+        limit = CpuLimit(cpus, params.request_period_us)
+        burst = {"burst_us": math.floor(part * limit.quota_us)} if part else {}
+        yield {"cpus": cpus, "period_us": limit.period_us, **burst}
 
 
-def _words(limit: CpuLimit) -> str:
-    return f"{limit.cpus:g} CPUs in periods of {limit.period_us} µs"
-
-
-def _spin(session: starter.Session, launch: Launch, site: Site, trial: Trial, timeout_s: float) -> Spell:
-    event = session.start()
-    _check_started(event)
-    for write in launch.late_writes:
-        Path(write.path.replace("{n}", "0")).write_text(write.value)
-    view = site.cgroups.of(_workload_pid(session, launch))
-    read_back = _read_back(view, trial.limit)
-    go_ns = time.monotonic_ns()
-    session.send(0)
-    host = watch(view, trial.periods, trial.limit.period_us, Clock())
-    applied = "after boot" if launch.late_writes else "before start"
-    return Spell(read_back, applied, go_ns, host, _result(session, trial, go_ns, timeout_s))
-
-
-def _check_started(event: Event) -> None:
-    if event.status is not Status.OK:
-        raise _TrialError(event.reason or "not ready", event.status)
-    try:
-        hello(event.output, "spin")
-    except PayloadError as error:
-        raise _TrialError(str(error)) from None
-
-
-def _workload_pid(session: starter.Session, launch: Launch) -> int:
-    argv = workload_argv(launch, 0)
-    found, _ = split_by_argv(read_descendants(session.pid), [argv])
-    if not found:
-        raise _TrialError(f"no process with the workload's command line {argv} is found on the host")
-    return found[0].pid
-
-
-def _read_back(view: CgroupView, asked: CpuLimit) -> CpuLimit:
-    group, accounts = view.directory("cpu"), view.directory("cpuacct")
-    found = view.cpu_limit()
-    if why := refusal(asked, found, group):
-        raise _TrialError(why)
-    if accounts.name != group.name:
-        raise _TrialError(f"the limit is on {group}, but CPU time is accounted for in {accounts}")
-    assert found is not None  # noqa: S101 - refusal() has seen to it
-    return found
-
-
-def _result(session: starter.Session, trial: Trial, go_ns: int, timeout_s: float) -> Spun:
-    try:
-        event = session.next(timeout_s)
-    except TimeoutError:
-        raise _TrialError(f"no result within {timeout_s:g} s after the window", Status.TIMEOUT) from None
-    try:
-        found = spun(event.output)
-    except PayloadError as error:
-        raise _TrialError(str(error)) from None
-    if len(found.per_period_run_ns) < trial.periods:
-        raise _TrialError(f"the workload recorded {len(found.per_period_run_ns)} periods of {trial.periods}")
-    spun_us = (event.t_ns - go_ns) // 1_000
-    if spun_us < trial.spin_us * (1 - _CLOCK_TOLERANCE):
-        raise _TrialError(
-            f"the workload ended {spun_us} µs after the go-ahead, but had to spin for {trial.spin_us} µs: "
-            "it did not wait for the go-ahead, or its clock runs fast"
-        )
-    return found
-
-
-def _limits(params: ThrottlingParams) -> Iterator[CpuLimit]:
-    for period_us in params.period_us:
-        for cpus in params.cpus:
-            yield CpuLimit(cpus, period_us)
-
-
-def _limit_of(cell: Cell) -> CpuLimit:
-    match cell.params:
-        case {"cpus": float(cpus), "period_us": int(period_us)}:
-            return CpuLimit(cpus, period_us)
+def _asked(cell: Cell) -> tuple[CpuLimit | None, int | None]:
+    """The limit and the threads of a cell; None where it has none, or leaves them to us."""
+    match dict(cell.params):
+        case {"limit": "none"} if cell.workload == REQUEST:
+            return None, None
+        case {"cpus": float(cpus), "period_us": int(period_us), **others}:
+            burst_us, threads = others.get("burst_us", 0), others.get("threads")
+            if isinstance(burst_us, int) and (threads is None or isinstance(threads, int)):
+                return CpuLimit(cpus, period_us, burst_us), threads
     raise InternalError(f"{cell.id}: a cell of throttling needs cpus and period_us")
+
+
+def _too_small(limit: CpuLimit) -> str:
+    return (
+        f"cpus = {limit.cpus} in a period of {limit.period_us} µs is a quota of {limit.quota_us} µs; "
+        f"the kernel takes {MIN_QUOTA_US} µs or more"
+    )
 
 
 def _periods(limit: CpuLimit, window_s: float) -> int:

@@ -73,6 +73,9 @@ PLACE = ("--token", "isobench-0a1b2c3d", "--root", "/nonexistent", "--work", "/n
         ("probe",),
         ("spin", "--threads", "3", "--lead-us", "1000", "--window-us", "30000", "--period-us", "7000"),
         ("spin", "--window-us", "4096", "--period-us", "1"),
+        ("spin", "--threads", "4", "--window-us", "9000", "--threshold-us", "1"),
+        ("request", "--work-us", "20", "--mean-us", "100", "--count", "300"),
+        ("gaps", "--count", "2", "--threshold-us", "1"),
         *(
             ("primitives", name, *PLACE)
             for name in ("process", "exec", "user_map", "seccomp_profile", "sequence")

@@ -106,6 +106,64 @@ def test_spin_counts_stalls_above_its_threshold_only(agent: Path) -> None:
     assert spun["run_ns"] == [20_000_000]
 
 
+def test_spin_tells_its_stalls_alike_one_by_one_in_bins_and_in_sum(agent: Path) -> None:
+    window = ("--lead-us", "5000", "--window-us", "60000", "--period-us", "20000")
+    _, spun = said(agent, "spin", "--threads", "4", *window)
+    bins = dict(zip(spun["stall_bins"][::2], spun["stall_bins"][1::2], strict=True))
+    assert sum(bins.values()) == spun["stalls"]
+    assert list(bins) == sorted(bins)
+    # Bin 4e + m begins at 2^e (1 + m/4) ns; none is below the threshold.
+    begins = {number: 2 ** (number // 4) * (1 + number % 4 / 4) for number in bins}
+    ends = {number: 2 ** ((number + 1) // 4) * (1 + (number + 1) % 4 / 4) for number in bins}
+    assert all(end > 10_000 for end in ends.values())
+    low, high = (sum(of[number] * count for number, count in bins.items()) for of in (begins, ends))
+    assert low <= sum(spun["stall_ns"]) <= high
+    assert begins[max(bins)] <= spun["longest_stall_ns"] < ends[max(bins)]
+    assert 10_000 < spun["p99_stall_ns"] <= spun["longest_stall_ns"]
+    shown = list(zip(*(spun["timeline_ns"][k::3] for k in range(3)), strict=True))
+    assert all(0 <= thread < 4 and 0 <= begin < end <= 60_000_000 for thread, begin, end in shown)
+    # Four threads on fewer CPUs than that stand still; nobody can tell when.
+    assert spun["lost_stalls"] == 0
+
+
+def test_spin_finds_the_greatest_use_in_any_interval_not_only_in_whole_periods(agent: Path) -> None:
+    window = ("--lead-us", "30000", "--window-us", "30000", "--period-us", "30000")
+    _, spun = said(agent, "spin", "--threads", "2", *window)
+    assert spun["per_period_run_ns"][0] <= spun["most_in_period_ns"] <= 60_000_000
+    assert spun["most_in_10ms_ns"] <= 20_000_000
+    # Some 10 ms of these 30 hold a third of their use at least.
+    assert spun["most_in_10ms_ns"] >= spun["most_in_period_ns"] / 3 - 3
+
+
+def test_stop_as_long_as_the_threshold_is_always_seen(agent: Path) -> None:
+    for line in said(agent, "gaps", "--count", "20"):
+        assert line["longest_missed_ns"] <= line["threshold_ns"]
+        assert line["lost_stalls"] == 0
+        if line["length_ns"] >= line["threshold_ns"]:
+            assert line["seen"] == line["stops"]
+
+
+def test_stop_shorter_than_the_threshold_is_not_seen(agent: Path) -> None:
+    for line in said(agent, "gaps", "--count", "5", "--threshold-us", "1000000"):
+        assert (line["seen"], line["stalls"]) == (0, 0)
+
+
+def test_request_serves_all_that_are_due_and_orders_its_percentiles(agent: Path) -> None:
+    hello, served = said(agent, "request", "--work-us", "50", "--mean-us", "200", "--count", "500")
+    assert (hello["verb"], served["verb"], served["requests"]) == ("request", "served", 500)
+    order = [served[key] for key in ("work_ns", "p50_ns", "p99_ns", "p999_ns", "max_ns")]
+    # The work alone is the shortest of some trials; every latency has it inside, less what the clock rounds.
+    assert order[1:] == sorted(order[1:])
+    assert served["wall_ns"] > 0.5 * 500 * 200_000
+    assert served["cpu_ns"] > 0
+
+
+def test_request_that_is_late_is_late_by_all_that_was_before_it(agent: Path) -> None:
+    # Twice the work there is time for: the queue grows, and latency counts from when each was due.
+    _, served = said(agent, "request", "--work-us", "400", "--mean-us", "200", "--count", "500")
+    assert served["max_ns"] > 0.3 * served["wall_ns"]
+
+
 def test_probe_sees_what_the_host_sees_of_it(agent: Path) -> None:
     (line,) = said(agent, "probe")
     root = Path("/").stat()
@@ -132,6 +190,12 @@ def test_probe_sees_what_the_host_sees_of_it(agent: Path) -> None:
         (("spin", "--threads", ""), ("--threads", "''")),
         (("spin", "--window-us", "99999999999999999999"), ("--window-us", "'99999999999999999999'")),
         (("spin", "--threads"), ("--threads", "value is missing")),
+        (("request", "--mean-us", "15"), ("--mean-us", "'15'", "16 to")),
+        (("request", "--count", "0"), ("--count", "'0'")),
+        (("request", "--work-us"), ("--work-us", "value is missing")),
+        (("request", "--bogus", "1"), ("--bogus", "unknown option")),
+        (("gaps", "--count", "10001"), ("--count", "'10001'")),
+        (("gaps", "--bogus", "1"), ("--bogus", "unknown option")),
         (("spin", "--bogus", "1"), ("--bogus", "unknown option")),
         (("spin", "--window-us", "10000000", "--period-us", "1"), ("--window-us", "4096")),
         (("touch", "--mib", "1e3"), ("--mib", "'1e3'")),

@@ -5,8 +5,8 @@ import pytest
 from isobench.benchmarks.payload import PayloadError, hello, spun
 
 SPUN = (
-    '{"verb":"spun","lead_ns":1,"window_ns":2,"wall_ns":2,"gap_threshold_ns":20000,"stalls":1,'
-    '"longest_stall_ns":5,"cpu_ns":[3],"run_ns":[4],"stall_ns":[1],"progress":[9],"per_period_run_ns":[4,0]}'
+    '{"verb":"spun","lead_ns":1,"window_ns":2,"wall_ns":2,"gap_threshold_ns":10000,"lost_stalls":0,"steal_ms":null,"stalls":1,'
+    '"longest_stall_ns":5,"p99_stall_ns":5,"stall_bins":[9,1],"most_in_period_ns":4,"most_in_10ms_ns":4,"timeline_ns":[],"cpu_ns":[3],"run_ns":[4],"stall_ns":[1],"progress":[9],"per_period_run_ns":[4,0]}'
 )
 
 

@@ -13,22 +13,15 @@ import pytest
 from pydantic import ValidationError
 
 from isobench import starter
-from isobench.benchmarks import throttling
+from isobench.benchmarks import cpulimit, throttling_spin
 from isobench.benchmarks.contract import Context
+from isobench.benchmarks.cpulimit import refusal, threads_named
 from isobench.benchmarks.cpuwindow import Clock, CpuWindow, Mark
 from isobench.benchmarks.payload import Spun
 from isobench.benchmarks.processes import Process
-from isobench.benchmarks.throttling import (
-    Spell,
-    Throttling,
-    ThrottlingParams,
-    Trial,
-    bound,
-    inside_cpus,
-    lacking_cpus,
-    refusal,
-)
-from isobench.errors import InternalError
+from isobench.benchmarks.throttling import Throttling, ThrottlingParams, lacking_cpus
+from isobench.benchmarks.throttling_spin import Spell, Trial, bound, inside_cpus
+from isobench.errors import CgroupGoneError, InternalError
 from isobench.isolators.cgroup import CgroupTree, CgroupView, CpuStat
 from isobench.isolators.contract import Site
 from isobench.isolators.fake import Fake, FakeOptions
@@ -41,10 +34,14 @@ from isobench.model import (
     FileWrite,
     Launch,
     Limits,
+    Move,
+    Readiness,
     Reading,
     Scalar,
     Status,
+    unavailable,
 )
+from isobench.model import READY as READINESS_OK
 
 MS = 1_000_000
 AGENT_PID, PID = 10, 11
@@ -62,12 +59,21 @@ def window(cpus: float = 0.5, throttled: int = 10, begin_ns: int = 60 * MS) -> C
     )
 
 
-def spun_line(periods: Sequence[int], cpu_ns: int = 600 * MS, run_ns: int = 600 * MS) -> str:
+def spun_line(periods: Sequence[int], cpu_ns: int = 600 * MS, run_ns: int = 600 * MS, lost: int = 0) -> str:
     line = {
         "verb": "spun",
         "window_ns": 1200 * MS,
+        "gap_threshold_ns": 10_000,
+        "lost_stalls": lost,
+        "steal_ms": 40,
+        "progress": [30 * run_ns // 1000],
+        "stalls": 13,
         "longest_stall_ns": 51 * MS,
-        "gap_threshold_ns": 20_000,
+        "p99_stall_ns": 50 * MS,
+        "stall_bins": [53, 2, 102, 11],
+        "most_in_period_ns": 55 * MS,
+        "most_in_10ms_ns": 10 * MS,
+        "timeline_ns": [0, 50 * MS, 100 * MS, 0, 150 * MS, 200 * MS],
         "cpu_ns": [cpu_ns],
         "run_ns": [run_ns],
         "per_period_run_ns": list(periods),
@@ -93,6 +99,13 @@ class Rig(CgroupView):
     commands: list[tuple[str, ...]] = field(default_factory=list)
     limits: Limits = NO_LIMITS
     late_writes: tuple[FileWrite, ...] = ()
+    late_moves: tuple[Move, ...] = ()
+    later: CpuLimit | None = None
+    """The limit once the workload spins."""
+    frozen: FileWrite | None = None
+    gone: bool = False
+    """It is removed once the workload spins."""
+    burst: Readiness = READINESS_OK
     ends: tuple[Event, ...] = ()
 
     pid = AGENT_PID
@@ -122,7 +135,13 @@ class Rig(CgroupView):
 
     def cpu_limit(self) -> CpuLimit | None:
         self.log.append("read back")
-        return self.limit
+        return self.later if self.later and "watch" in self.log else self.limit
+
+    def thaw(self) -> FileWrite | None:
+        return self.frozen
+
+    def burst_lack(self) -> Readiness:
+        return self.burst
 
     def cpu_usage_ns(self) -> int:
         return 0
@@ -151,7 +170,13 @@ class Limited(Fake):
     ) -> Iterator[Launch]:
         self.rig.limits = limits
         self.rig.commands.append(bundle.argv)
-        yield Launch(host_argv=bundle.argv, spawn=bundle.argv, late_writes=self.rig.late_writes)
+        rig = self.rig
+        yield Launch(
+            host_argv=bundle.argv,
+            spawn=bundle.argv,
+            late_writes=rig.late_writes,
+            late_moves=rig.late_moves,
+        )
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF) -> Reading:
@@ -159,7 +184,9 @@ def measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF) 
     return found
 
 
-def all_measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF) -> list[Reading]:
+def all_measured(
+    monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HALF, cell: Cell | None = None
+) -> list[Reading]:
     @contextmanager
     def session(agent: Path, launch: Launch, **how: object) -> Iterator[Rig]:
         assert (agent, how) == (Path("/a"), {"timeout_s": 9.0, "slots": 1})
@@ -169,18 +196,28 @@ def all_measured(monkeypatch: pytest.MonkeyPatch, rig: Rig, limit: CpuLimit = HA
     def watch(view: CgroupView, periods: int, period_us: int, clock: Clock) -> CpuWindow:
         assert (view, periods, period_us, clock) == (rig, 10, 100_000, Clock())
         rig.log.append("watch")
+        if rig.gone:
+            raise CgroupGoneError(f"cgroup {GROUP} does not exist any more")
         return window(begin_ns=GO_NS + 60 * MS)
 
     monkeypatch.setattr(starter, "session", session)
-    monkeypatch.setattr(throttling, "watch", watch)
-    monkeypatch.setattr(throttling, "read_descendants", rig.descendants)
+    monkeypatch.setattr(throttling_spin, "watch", watch)
+    monkeypatch.setattr(cpulimit, "read_descendants", rig.descendants)
     monkeypatch.setattr(time, "monotonic_ns", lambda: GO_NS)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     isolator = Limited("x", FakeOptions())
     isolator.rig = rig
-    site = Site("isobench-0", Path("/w"), Path("/c"), Path("/a"), Path("/r"), cast(CgroupTree, rig))
-    cell = Cell("x", "throttling", "spin", {"cpus": limit.cpus, "period_us": limit.period_us})
-    return list(Throttling().measure(cell, isolator, Context(site, ThrottlingParams(), 0, 9.0)))
+    context = Context(site_of(rig), ThrottlingParams(), 0, 9.0)
+    return list(Throttling().measure(cell or cell_of(limit), isolator, context))
+
+
+def site_of(rig: Rig) -> Site:
+    return Site("isobench-0", Path("/w"), Path("/c"), Path("/a"), Path("/r"), cast(CgroupTree, rig))
+
+
+def cell_of(limit: CpuLimit) -> Cell:
+    burst = {"burst_us": limit.burst_us} if limit.burst_us else {}
+    return Cell("x", "throttling", "spin", {"cpus": limit.cpus, "period_us": limit.period_us, **burst})
 
 
 def test_instance_that_does_not_end_well_is_a_failed_reading_beside_the_figure(
@@ -203,7 +240,7 @@ def test_limit_is_read_back_before_the_go_ahead_and_the_window_follows_it(
 ) -> None:
     rig = Rig()
     found = measured(monkeypatch, rig)
-    assert rig.log == ["start", "read back", "go 0", "watch", "end"]
+    assert rig.log == ["start", "read back", "go 0", "watch", "read back", "end"]
     assert rig.limits == Limits(HALF)
     assert (found.metric, found.unit, found.value, found.status) == ("cpu_share_error", "ratio", 0, Status.OK)
 
@@ -213,9 +250,11 @@ def test_reading_tells_everything_that_was_seen(monkeypatch: pytest.MonkeyPatch)
         "asked_cpus": 0.5,
         "read_back_cpus": 0.5,
         "achieved_host_cpus": 0.5,
+        "burst_us": 0,
         "achieved_inside_cpus": 0.5,
+        "inside_to_host": 0.0,
         "inside_cpu_per_run": 1.0,
-        "longest_stall_s": 0.051,
+        "progress_per_run_s": 3e7,
         "window_s": 1.0,
         "periods": 10,
         "kernel_periods": 10,
@@ -227,6 +266,19 @@ def test_reading_tells_everything_that_was_seen(monkeypatch: pytest.MonkeyPatch)
         "edges": "still",
         "host_elapsed_s": 1.0,
         "host_steal_s": 0.02,
+        "overshoot": pytest.approx(0.1),
+        "most_in_10ms_cpus": 1.0,
+        "period_use_least": 1.0,
+        "period_use_p10": 1.0,
+        "period_use_p50": 1.0,
+        "period_use_p90": 1.0,
+        "period_use_most": 1.0,
+        "stalls": 13,
+        "longest_stall_s": 0.051,
+        "p99_stall_s": 0.05,
+        "stall_threshold_s": 1e-5,
+        "stall_bins": "53:2 102:11",
+        "timeline_us": "0:50000-100000 0:150000-200000",
     }
 
 
@@ -334,6 +386,7 @@ def test_result_that_never_comes_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -
     [
         (replace(RESULT, output="{"), "JSON of 'spun'"),
         (replace(RESULT, output=spun_line([50 * MS] * 9)), "recorded 9 periods of 10"),
+        (replace(RESULT, output=spun_line([50 * MS] * 12, lost=3)), "3 stalls were too many"),
         (replace(RESULT, t_ns=GO_NS + 900 * MS), "did not wait for the go-ahead"),
     ],
 )
@@ -349,12 +402,94 @@ def test_result_that_cannot_be_true_is_refused(
 def test_limit_the_host_has_too_few_cpus_for_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, cpus: float
 ) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    found = Throttling().lack(cell_of(CpuLimit(cpus)), site_of(Rig()))
+    assert found is not None
+    assert (found.status, found.reason, found.remedy) == (
+        Status.UNAVAILABLE,
+        f"a limit of {cpus} CPUs cannot bind: 2 CPUs are usable on this host",
+        f"leave {cpus:g} out of `cpus` in [throttling]",
+    )
+
+
+def test_burst_on_a_kernel_without_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    lack = unavailable("cgroups of this kernel have no cpu.max.burst", "boot a kernel of 5.14 or newer")
+    site = site_of(Rig(burst=lack))
+    with_burst, without = (cell_of(CpuLimit(0.5, burst_us=burst)) for burst in (50_000, 0))
+    assert Throttling().lack(with_burst, site) == lack
+    assert Throttling().lack(without, site) is None
+    assert Throttling().lack(with_burst, site_of(Rig())) is None
+
+
+def test_burst_that_the_tool_does_not_set_is_unavailable_and_never_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rig = Rig()
-    found = measured(monkeypatch, rig, CpuLimit(cpus))
+    found = measured(monkeypatch, rig, replace(HALF, burst_us=25_000))
     assert (found.status, found.value) == (Status.UNAVAILABLE, None)
-    assert found.reason == f"a limit of {cpus} CPUs cannot bind: 2 CPUs are usable on this host"
-    assert found.remedy == f"leave {cpus:g} out of `cpus` in [throttling]"
-    assert rig.log == []
+    assert found.reason == f"asked for a burst of 25000 µs, but 0 µs is set on {GROUP}"
+    assert "runc: 1.2" in str(found.remedy)
+    assert "go 0" not in rig.log
+
+
+def test_burst_nobody_has_asked_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured(monkeypatch, Rig(limit=replace(HALF, burst_us=1)))
+    assert (found.status, found.reason) == (
+        Status.FAILED,
+        f"asked for a burst of 0 µs, but 1 µs is set on {GROUP}",
+    )
+
+
+def test_limit_changed_by_someone_else_in_mid_run_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured(monkeypatch, Rig(later=CpuLimit(0.9)))
+    assert (found.status, found.value) == (Status.FAILED, None)
+    assert str(found.reason).startswith("the limit was changed in mid-run: asked for 0.5 CPUs")
+    assert "0.9 CPUs" in str(found.reason)
+
+
+def test_group_frozen_by_someone_else_is_told_and_goes_on_where_it_is_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours = tmp_path / "isobench-0"
+    ours.mkdir()
+    for file in (ours / "freezer.state", tmp_path / "freezer.state"):
+        file.write_text("FROZEN")
+        found = measured(monkeypatch, Rig(result=None, frozen=FileWrite(str(file), "THAWED")))
+        assert (found.status, found.value) == (Status.FAILED, None)
+        assert found.reason == f"{file}: the group was frozen by someone else in mid-run"
+    assert (ours / "freezer.state").read_text() == "THAWED"
+    assert (tmp_path / "freezer.state").read_text() == "FROZEN"
+
+
+def test_group_that_vanishes_in_mid_run_is_a_failed_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured(monkeypatch, Rig(gone=True))
+    assert (found.status, found.reason) == (Status.FAILED, f"cgroup {GROUP} does not exist any more")
+
+
+def test_guest_tells_how_much_cpu_time_was_taken_from_it() -> None:
+    inside = Spun.model_validate_json(RESULT.output)
+    host, guest = (Spell(HALF, "", 0, window(), inside, own_kernel=own) for own in (False, True))
+    assert Trial(HALF, 10).reading(guest, 1.3).detail["guest_steal_s"] == 0.04
+    assert "guest_steal_s" not in Trial(HALF, 10).reading(host, 1.3).detail
+
+
+def test_threads_that_a_limit_is_to_cover_alone_are_moved_and_the_limit_is_read_back_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    moves = (Move(str(tmp_path / "procs-{n}")), Move(str(tmp_path / "tasks-{n}"), "CPU "))
+    rig = Rig(late_moves=moves)
+    monkeypatch.setattr(cpulimit, "threads_named", lambda pid, begin, _: {(PID, "CPU "): [PID]}[pid, begin])
+    assert measured(monkeypatch, rig).status is Status.OK
+    assert ((tmp_path / "procs-0").read_text(), (tmp_path / "tasks-0").read_text()) == (str(PID),) * 2
+
+
+def test_threads_are_found_by_the_begin_of_their_names(tmp_path: Path) -> None:
+    for tid, name in ((7, "CPU 1/TCG\n"), (5, "qemu-system-x86\n"), (6, "CPU 0/TCG\n")):
+        place = tmp_path / "5" / "task" / str(tid)
+        place.mkdir(parents=True)
+        (place / "comm").write_text(name)
+    assert threads_named(5, "CPU ", tmp_path) == [6, 7]
 
 
 def test_limit_below_the_hosts_cpus_can_bind() -> None:
@@ -386,6 +521,71 @@ def test_cells_are_one_for_each_limit_and_period() -> None:
         "throttling/x/spin/cpus=1.0/period_us=100000",
     ]
     assert {cell.blocks for cell in cells} == {3}
+
+
+def test_cells_of_a_grid_leave_out_what_the_kernel_refuses_and_threads_that_cannot_use_it_up() -> None:
+    params = ThrottlingParams(cpus=(0.1, 1.0), period_us=(1_000, 100_000), threads=(1, 2), burst=(0.0, 0.5))
+    cells = Throttling().cells("x", Fake("x", FakeOptions()).capabilities, params, 1)
+    assert [cell.id.removeprefix("throttling/x/spin/") for cell in cells] == [
+        "cpus=1.0/period_us=1000/threads=2",
+        "burst_us=500/cpus=1.0/period_us=1000/threads=2",
+        "cpus=0.1/period_us=100000/threads=1",
+        "cpus=0.1/period_us=100000/threads=2",
+        "burst_us=5000/cpus=0.1/period_us=100000/threads=1",
+        "burst_us=5000/cpus=0.1/period_us=100000/threads=2",
+        "cpus=1.0/period_us=100000/threads=2",
+        "burst_us=50000/cpus=1.0/period_us=100000/threads=2",
+    ]
+
+
+def test_requests_are_served_without_a_limit_and_under_each_with_and_without_burst() -> None:
+    params = ThrottlingParams(cpus=(0.5,), request_cpus=(0.25,))
+    cells = Throttling().cells("x", Fake("x", FakeOptions()).capabilities, params, 1)
+    assert [cell.id for cell in cells[1:]] == [
+        "throttling/x/request/limit=none",
+        "throttling/x/request/cpus=0.25/period_us=10000",
+        "throttling/x/request/burst_us=2500/cpus=0.25/period_us=10000",
+    ]
+
+
+def served_line(requests: int = 4_000) -> str:
+    line = {"verb": "served", "requests": requests, "work_ns": 200_000, "wall_ns": 4_000 * MS}
+    times = {"cpu_ns": 800 * MS, "mean_ns": MS, "p50_ns": 300_000, "p99_ns": 9 * MS, "p999_ns": 12 * MS}
+    return json.dumps({**line, **times, "max_ns": 20 * MS})
+
+
+SERVER = Event(kind="ready", output='{"verb":"request","t":5,"pid":1}\n')
+UNLIMITED = Cell("x", "throttling", "request", {"limit": "none"})
+QUARTER = Cell("x", "throttling", "request", {"cpus": 0.25, "period_us": 10_000, "burst_us": 2_500})
+
+
+def test_requests_give_three_percentiles_of_their_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = CpuLimit(0.25, 10_000, 2_500)
+    rig = Rig(limit=limit, ready=SERVER, result=Event("line", output=served_line()))
+    found = all_measured(monkeypatch, rig, cell=QUARTER)
+    assert [(one.metric, one.unit, one.value) for one in found] == [
+        ("latency_p50", "second", 0.0003),
+        ("latency_p99", "second", 0.009),
+        ("latency_p999", "second", 0.012),
+    ]
+    assert rig.limits == Limits(limit)
+    assert found[0].detail["burst_us"] == 2_500
+    assert found[0].detail["requests"] == 4_000
+
+
+def test_requests_without_a_limit_have_none_to_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(limit=None, ready=SERVER, result=Event("line", output=served_line()))
+    found = all_measured(monkeypatch, rig, cell=UNLIMITED)
+    assert [one.status for one in found] == [Status.OK] * 3
+    assert rig.limits == NO_LIMITS
+    assert "read back" not in rig.log
+    assert Throttling().lack(UNLIMITED, site_of(rig)) is None
+
+
+def test_fewer_requests_than_were_due_are_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(limit=None, ready=SERVER, result=Event("line", output=served_line(3_999)))
+    (found,) = all_measured(monkeypatch, rig, cell=UNLIMITED)
+    assert (found.status, found.reason) == (Status.FAILED, "the workload served 3999 requests of 4000")
 
 
 def test_whole_number_of_cpus_names_the_same_cell_as_with_a_point() -> None:
@@ -429,6 +629,15 @@ def test_window_is_whole_periods_and_at_least_one(period_us: int, window_s: floa
         ({"window_s": 0}, "greater than 0"),
         ({"window_s": 3600}, "less than or equal to 60"),
         ({"cpus": [0.1], "period_us": [5_000]}, "is a quota of 500 µs; the kernel takes 1000 µs or more"),
+        ({"burst": [1.5]}, "less than or equal to 1"),
+        ({"burst": [-0.1]}, "greater than or equal to 0"),
+        ({"burst": [float("nan")]}, "finite"),
+        ({"threads": [0]}, "greater than or equal to 1"),
+        ({"threads": [2, 2]}, "may stand once"),
+        ({"cpus": [1.5], "threads": [1]}, r"threads = 1 cannot use up any of the limits \[1.5\]"),
+        ({"request_cpus": [0.2]}, "request_cpus = 0.2 is no more than the requests need, 0.2"),
+        ({"request_cpus": [0.25], "request_period_us": 1_000}, "is a quota of 250 µs"),
+        ({"requests": 999}, "greater than or equal to 1000"),
         ({"cpus": [1.5], "period_us": [1_000], "window_s": 5}, "5000 periods of 1000 µs; at most 4000"),
         ({"quota": [1]}, "Extra inputs"),
     ],
