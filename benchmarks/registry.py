@@ -19,6 +19,7 @@ BUILTIN = {
     "limits": "isobench.benchmarks.limits:LimitsBenchmark",
     "accounting": "isobench.benchmarks.accounting:Accounting",
     "freeze": "isobench.benchmarks.freeze:Freeze",
+    "weights": "isobench.benchmarks.weights:Weights",
     "fake": "isobench.benchmarks.fake:FakeBenchmark",
 }
 """Name and class, in the order of the report."""

@@ -18,6 +18,7 @@ NAMES: tuple[str, ...] = (
     "limits",
     "accounting",
     "freeze",
+    "weights",
     "primitives",
     "audit",
 )

@@ -48,6 +48,7 @@ FULL: Mapping[str, Any] = {
     "limits": {"blocks": 3},
     "accounting": {"blocks": 5},
     "freeze": {"blocks": 5},
+    "weights": {"blocks": 3},
 }
 """The built-in matrix: enough starts for a 99th percentile, enough blocks for an honest interval of all."""
 

@@ -14,6 +14,7 @@ from isobench.benchmarks.accounting import Accounting, AccountingParams
 from isobench.benchmarks.contract import Benchmark, Context, Params
 from isobench.benchmarks.freeze import Freeze, FreezeParams
 from isobench.benchmarks.limits import LimitsBenchmark, LimitsParams
+from isobench.benchmarks.weights import Weights, WeightsParams
 from isobench.isolators.cgroup import controllers_of
 from isobench.isolators.contract import Isolator, Site, agent_bundle
 from isobench.isolators.registry import REGISTRY
@@ -157,3 +158,15 @@ def test_tool_that_fails_to_freeze_is_told_with_its_name(site: Site) -> None:
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert "/bin/false did not end well" in done.stderr
+
+
+@pytest.mark.parametrize("kind", GROUPED)
+@pytest.mark.usefixtures("host_groups")
+def test_heavier_sibling_gets_more(kind: str, site: Site) -> None:
+    params = WeightsParams(ratios=((1, 10),), window_s=0.5)
+    for _, of in readings(Weights(), make(kind, site), site, params):
+        light, heavy, settled = of
+        assert [one.status for one in of] == 3 * [Status.OK], [one.reason for one in of]
+        assert float(light.detail["weight_in_force"] or 0) < float(heavy.detail["weight_in_force"] or 0)
+        assert 0 < float(light.detail["got"] or 0) < 0.3 < float(heavy.detail["got"] or 0)
+        assert settled.metric == "settled"

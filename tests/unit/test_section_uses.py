@@ -6,7 +6,7 @@ from typing import cast
 from isobench.journal import cell_states
 from isobench.model import Sample, Scalar, Status
 from isobench.reports.section import Section
-from isobench.reports.sections import accounting, freeze, limits
+from isobench.reports.sections import accounting, freeze, limits, weights
 from isobench.reports.summary import CellSummary, Isolator, Summary
 
 
@@ -61,6 +61,7 @@ def test_run_without_such_benchmarks_has_no_such_parts() -> None:
     assert limits.section(other) is None
     assert accounting.section(other) is None
     assert freeze.section(other) is None
+    assert weights.section(other) is None
 
 
 def test_share_of_cpu_is_judged_by_the_median_and_processes_by_the_worst_block() -> None:
@@ -134,3 +135,26 @@ def test_freeze_and_thaw_stand_over_the_number_of_tasks_and_each_way_has_its_row
     assert texts(section, 1) == [("lxc", "2.00 ms", "4.00 ms"), ("lxc, by its tool", "6.00 ms", "–")]
     assert section
     assert section.notes[0].startswith("Frozen tasks stood still in 3 of 4 freezes, 150 ms in all; ")
+
+
+def test_weights_show_what_was_promised_and_got_by_sibling() -> None:
+    cell = "weights/lxc/appetite/on=one/ratio=1:3"
+
+    def block(at: int, first: float) -> tuple[Sample, ...]:
+        pairs = ((1, 0.25, first, 1024), (2, 0.75, 1 - first, 3072))
+        siblings = (
+            replace(
+                sample(cell, got / part - 1, at, sibling=n, promised=part, got=got, weight_in_force=weight),
+                metric="share_error",
+            )
+            for n, part, got, weight in pairs
+        )
+        return (*siblings, replace(sample(cell, 0.04, at), metric="settled"))
+
+    found = weights.section(summary(*block(0, 0.26), *block(1, 0.26), *block(2, 0.9)))
+    name = "lxc, 1:3 on one CPU"
+    assert texts(found) == [
+        (name, "kept, +1.00 hundredths", "25.0 : 75.0", "26.0 : 74.0", "40.0 ms", "1024 : 3072")
+    ]
+    (row,) = texts(weights.section(summary(*block(0, 0.28))))
+    assert row[1] == "broken, +3.00 hundredths"
