@@ -1,17 +1,21 @@
 """A user's workloads: what a table may say, what is made of it, and where its program is found."""
 
+import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isobench.benchmarks.startup import StartupParams
-from isobench.errors import MatrixError, UsageError
-from isobench.matrix import parse_matrix
-from isobench.model import Ready
+from isobench.engine import resume, run
+from isobench.errors import ImageError, MatrixError, UsageError
+from isobench.fakelab import fake_lab
+from isobench.matrix import Matrix, parse_matrix
+from isobench.model import Cell, Ready, Sample
+from isobench.outcome import Outcome
 from isobench.workloads import VERBS, WorkloadEntry, make_ready
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="an import keeps owners, which needs root")
@@ -200,3 +204,62 @@ def test_root_file_system_that_does_not_say_what_to_start_needs_an_argv(root: Pa
     with pytest.raises(UsageError, match="does not say what to start") as error:
         make_ready([WorkloadEntry("web", root)], tmp_path / "cache")
     assert "argv = " in str(error.value.remedy)
+
+
+class Silent:
+    """Watches a run and says nothing."""
+
+    def planned(self, cells: Sequence[Cell], blocks: int, expected_s: float) -> None: ...
+    def cell_started(self, cell: Cell, block: int, order: int, left_s: float) -> None: ...
+    def cell_finished(self, cell: Cell, samples: Sequence[Sample]) -> None: ...
+    def finished(self, outcome: Outcome) -> None: ...
+
+
+def played(root: Path) -> Matrix:
+    """A run that starts nothing, with cells about a workload all the same."""
+    given = {
+        **tables(root),
+        "run": {"benchmarks": ["fake"], "blocks": 1},
+        "isolator": [{"kind": "fake"}],
+        "startup": {},
+        "fake": {"workloads": ["web"]},
+    }
+    return parse_matrix(given, "m.toml")
+
+
+def broken_off(folder: Path) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "status": "interrupted"}))
+
+
+@needs_root
+def test_run_records_what_it_imported_and_resume_goes_on_with_the_same(root: Path, tmp_path: Path) -> None:
+    lab, out = fake_lab(tmp_path / "host"), tmp_path / "out"
+    record = run(played(root), out, Silent(), lab).record
+    assert record.workloads["web"].argv == ("/usr/bin/server",)
+    broken_off(out)
+    assert resume(out, Silent(), lab).record.workloads == record.workloads
+
+
+@needs_root
+def test_resume_refuses_another_root_file_system_by_the_name_of_the_workload(
+    root: Path, tmp_path: Path
+) -> None:
+    lab, out = fake_lab(tmp_path / "host"), tmp_path / "out"
+    run(played(root), out, Silent(), lab)
+    broken_off(out)
+    (root / "usr/bin/notes").write_text("changed")
+    with pytest.raises(UsageError, match="the command of web is not what it was when the run began"):
+        resume(out, Silent(), lab)
+
+
+@needs_root
+def test_root_file_system_that_cannot_be_imported_ends_the_run_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    archive = tmp_path / "cut.tar"
+    archive.write_bytes(b"\x1f\x8b\x08 no archive")
+    with pytest.raises(ImageError) as error:
+        run(played(archive), tmp_path / "out", Silent(), fake_lab(tmp_path / "host"))
+    assert (str(archive) in str(error.value), error.value.exit_code) == (True, 2)
+    assert not (tmp_path / "out").exists()
