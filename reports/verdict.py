@@ -98,9 +98,17 @@ def _memory(summary: Summary) -> Finding | None:
     return Finding(
         question="Cheapest in memory",
         answer=first.isolator,
-        figure=f"{units.nbytes(first.total.value)} an instance",
+        figure=_each(first),
         evidence=_next_memory(first, others),
     )
+
+
+def _each(memory: Memory) -> str:
+    """A bound where the readings scatter by more than an instance takes: none takes less than nothing."""
+    interval = memory.total.interval
+    if interval and interval.low <= 0 < interval.high:
+        return f"at most {units.nbytes(interval.high)} an instance, too little to be told from noise"
+    return f"{units.nbytes(memory.total.value)} an instance"
 
 
 def _next_memory(first: Memory, others: Sequence[Memory]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import Column, Figure, Row, Section, Table, estimated
-from isobench.reports.stats import distribution, median
+from isobench.reports.section import Column, Figure, Row, Section, Table
+from isobench.reports.stats import Estimate, distribution, median
 from isobench.reports.summary import CellSummary, Summary, number
 
 _LEAD = (
@@ -15,6 +15,11 @@ _LEAD = (
     "nothing else; what reading the host's memory does to starts that go on meanwhile (no start-up figure is "
     "taken while it is read); and how long one byte to a workload and its answer take, of which every time "
     "to ready holds one way."
+)
+
+_NOTE = (
+    "Two sides are compared round by round: the median of their differences is not the difference of the "
+    "medians beside it. An interval with 0 in it says that no effect was found."
 )
 
 
@@ -27,8 +32,8 @@ def section(summary: Summary) -> Section | None:
 def _instrument(summary: Summary) -> Table | None:
     cells = {cell.id: cell for cell in summary.cells}
     rows = tuple(row for name, made in _ROWS.items() if name in cells for row in made(cells[name]))
-    columns = (Column("median"), Column("detail", room=100))
-    return Table("What the instrument adds", "audit", columns, rows) if rows else None
+    columns = (Column("median"), Column("95 % interval"), Column("detail", room=110))
+    return Table("What the instrument adds", "audit", columns, rows, _NOTE) if rows else None
 
 
 def _timer(cell: CellSummary) -> Iterator[Row]:
@@ -40,7 +45,7 @@ def _timer(cell: CellSummary) -> Iterator[Row]:
     gap = units.seconds(max(_detail(sample, "largest_step_s") for sample in samples))
     sources = ", ".join(dict.fromkeys(str(sample.detail.get("clock_source")) for sample in samples))
     said = f"{sources}; smallest step {step}, longest gap between two readings {gap}"
-    yield Row("reading the clock", (estimated(found, units.seconds, cell), Figure(said)))
+    yield Row("reading the clock", (*_estimated(found, units.seconds, cell), Figure(said)))
 
 
 def _starter(cell: CellSummary) -> Iterator[Row]:
@@ -69,7 +74,12 @@ def _compared(cell: CellSummary, name: str, form: units.Format, sides: tuple[str
         units.seconds(median((_detail(sample, side) for sample in samples), range(len(samples))).value)
         for side in sides
     )
-    yield Row(name, (estimated(found, form, cell), Figure(f"{other} against {one}")))
+    yield Row(name, (*_estimated(found, form, cell), Figure(f"{other} against {one}")))
+
+
+def _estimated(found: Estimate, form: units.Format, cell: CellSummary) -> tuple[Figure, Figure]:
+    """The interval in a column of its own, for a terminal too: without it noise would look like an effect."""
+    return Figure(form(found.value), "", cell), Figure(units.interval(found.interval, form))
 
 
 def _channels(summary: Summary) -> Table | None:

@@ -66,6 +66,7 @@ def test_clock_read_in_several_blocks_is_one_row_with_the_median_and_the_extreme
     ).rows
     assert [figure.text for figure in row.figures] == [
         "22.0 ns",
+        "–",
         "tsc; smallest step 10.0 ns, longest gap between two readings 9.00 µs",
     ]
 
@@ -81,3 +82,13 @@ def test_part_this_isobench_does_not_know_is_left_to_the_raw_samples() -> None:
     assert [row.name for row in table(sample("temperature", 1.0), STARTER).rows] == [
         "starter, later than a plain loop"
     ]
+
+
+def test_comparison_has_its_interval_in_a_column_every_terminal_shows() -> None:
+    rounds = (
+        sample("sampler", value, off_s=200e-6, on_s=200e-6) for value in (-0.4, -0.1, 0.02, 0.1, 0.2, 0.9)
+    )
+    found = table(*rounds)
+    (row,) = found.rows
+    shown_narrow = {c.title: f.text for c, f in zip(found.columns, row.figures, strict=True) if not c.room}
+    assert shown_narrow == {"median": "+6.00 %", "95 % interval": "-25.00 to +55.00 %"}

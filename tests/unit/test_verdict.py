@@ -13,7 +13,8 @@ from isobench.journal import TunedSetting
 from isobench.model import Sample, Status
 from isobench.reports import rows
 from isobench.reports.load import summarize
-from isobench.reports.summary import Summary
+from isobench.reports.stats import Estimate, Interval
+from isobench.reports.summary import Isolator, Summary
 from isobench.reports.verdict import Caution, Finding, cautions, findings, names
 
 if TYPE_CHECKING:
@@ -82,6 +83,29 @@ def test_cheapest_memory_and_most_exact_limit_are_named(summary: Summary) -> Non
     assert limit.answer == "cgroups"
     assert "0.1 to 1.5 CPUs" in limit.evidence
     assert limit.evidence.index("lxc") < limit.evidence.index("runc") < limit.evidence.index("qemu-tcg")
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "figure"),
+    [
+        (-41.0, -900.0, 80.0, "at most 80.0 KiB an instance, too little to be told from noise"),
+        (41.0, -9.0, 80.0, "at most 80.0 KiB an instance, too little to be told from noise"),
+        (41.0, 9.0, 80.0, "41.0 KiB an instance"),
+    ],
+)
+def test_memory_that_cannot_be_told_from_nothing_is_a_bound(
+    summary: Summary, value: float, low: float, high: float, figure: str
+) -> None:
+    total = Estimate(value * 1024, Interval(low * 1024, high * 1024))
+
+    def with_total(isolator: Isolator) -> Isolator:
+        memory = isolator.memory
+        if isolator.name != "runc" or memory is None:
+            return replace(isolator, memory=None)
+        return replace(isolator, memory=replace(memory, of_total=replace(memory.of_total, slope=total)))
+
+    changed = replace(summary, isolators=tuple(map(with_total, summary.isolators)))
+    assert finding(changed, "Cheapest in memory").figure == figure
 
 
 def test_virtual_machine_is_compared_with_the_slowest_start_on_the_hosts_kernel(summary: Summary) -> None:
