@@ -35,6 +35,8 @@ _MAX_LINE_BYTES = 2047
 _MAX_WORDS = 30
 """COMMAND_LINE_SIZE of x86 less the NUL; CONFIG_INIT_ENV_ARG_LIMIT (32) less init's own two words."""
 
+VCPU_THREADS = "CPU "
+
 _MAX_SOCKET_BYTES = 107
 """sun_path of unix(7) less the NUL."""
 
@@ -53,6 +55,9 @@ class Machine:
     large_root: bool = False
     """The initramfs is more than the agent: its file system may take more than half of the RAM."""
 
+    named_threads: bool = False
+    """QEMU's threads have names by which they are told apart: those of the vCPUs begin with VCPU_THREADS."""
+
     def argv(self, command: Sequence[str], directory: Path) -> tuple[str, ...]:
         """The command line that runs ``command`` in the guest, with its monitor socket in ``directory``.
 
@@ -61,6 +66,7 @@ class Machine:
         """
         return (
             *(self.binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *(("-name", "isobench,debug-threads=on") if self.named_threads else ()),
             *("-machine", self.type, "-accel", self.accelerator, *self._cpu()),
             *("-smp", str(self.cpus), "-m", f"{self.memory_mib}M"),
             *("-chardev", f"socket,id=qmp,path={_socket_option(directory)},server=on,wait=off"),

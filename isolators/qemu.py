@@ -3,7 +3,7 @@
 import platform
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,14 +14,20 @@ from isobench.errors import HostUnfitError, UsageError
 from isobench.isolators import contract, guest, guestkernel, kvm
 from isobench.isolators.contract import AGENT_INSIDE, Isolator, Site
 from isobench.isolators.initramfs import image
-from isobench.isolators.machine import Machine, socket_path
+from isobench.isolators.machine import VCPU_THREADS, Machine, socket_path
 from isobench.isolators.qmp import Accelerator
 from isobench.isolators.requirements import need_tool, tool_path
-from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Readiness, Status
+from isobench.model import NO_LIMITS, Bundle, Capabilities, Launch, Limits, Move, Readiness, Status
 
 MIB = 1024 * 1024
 
 _USE_AUTO = 'accel = "auto"  # in the [[isolator]] table of the matrix'
+
+
+_COVERS = {
+    "process": "the QEMU process as a whole: vCPU and I/O threads",
+    "vcpus": "the vCPU threads of the QEMU process alone; its I/O and main threads are not limited",
+}
 
 
 class QemuOptions(contract.Options):
@@ -34,6 +40,8 @@ class QemuOptions(contract.Options):
     cpus: Annotated[int, Field(strict=True, ge=1, le=255)] = 2
     """Two, so that a limit of 1.5 CPUs can bind."""
     memory_mib: Annotated[int, Field(strict=True, ge=32)] = 128
+    limit: Literal["process", "vcpus"] = "process"
+    """What a CPU limit covers: the QEMU process as a whole, or the threads of its vCPUs alone."""
     kernel: contract.Program | None = None
     """A bzImage; None: the one set-up has unpacked, or else the host's newest."""
 
@@ -41,7 +49,8 @@ class QemuOptions(contract.Options):
 class Qemu(Isolator[QemuOptions]):
     """Start the workload in a new machine, which ends with it.
 
-    A CPU limit is that of the QEMU process and is set after the boot, which it would only draw out. A limit
+    A CPU limit is that of the QEMU process, or of its vCPU threads alone, and is set after the boot, which it
+    would only draw out. A limit
     of memory is the RAM of the guest.
     """
 
@@ -56,7 +65,7 @@ class Qemu(Isolator[QemuOptions]):
             shares_clock=False,
             shares_kernel=False,
             t0=f"just before the clone of {Path(self.options.binary).name}",
-            covers="the QEMU process as a whole: vCPU and I/O threads",
+            covers=_COVERS[self.options.limit],
         )
 
     def probe(self, site: Site) -> Readiness:
@@ -85,8 +94,16 @@ class Qemu(Isolator[QemuOptions]):
         machine, _ = self._machine(site)
         if limits.memory_bytes is not None:
             machine = replace(machine, memory_mib=whole_mib(limits.memory_bytes))
-        group = f"{site.token}/{self.kind}-{{n}}"
-        with tempfile.TemporaryDirectory(dir=site.work, prefix="qemu-") as directory:
+        apart = limits.cpu is not None and self.options.limit == "vcpus"
+        machine = replace(machine, named_threads=apart)
+        group, moves = f"{site.token}/{self.kind}-{{n}}", tuple[Move, ...]()
+        with ExitStack() as stack:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(dir=site.work, prefix="qemu-"))
+            # The agent makes and removes the group of a whole process.
+            groups = site.cgroups.directories(group) if limits.cpu and not apart else ()
+            if apart:
+                made = site.cgroups.threads_apart(group, VCPU_THREADS, slots)
+                group, moves = stack.enter_context(made)
             command, ready = bundle.argv, bundle.ready
             if bundle.own:
                 initramfs = guest.image_of(bundle, site, Path(directory))
@@ -103,8 +120,9 @@ class Qemu(Isolator[QemuOptions]):
                 ready=ready,
                 console=True,
                 guest_memory_bytes=machine.memory_mib * MIB,
-                cgroups=site.cgroups.directories(group) if limits.cpu else (),
+                cgroups=groups,
                 late_writes=site.cgroups.cpu_limit_writes(group, limits.cpu) if limits.cpu else (),
+                late_moves=moves,
             )
 
     def _machine(self, site: Site) -> tuple[Machine, str | None]:

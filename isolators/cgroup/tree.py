@@ -15,7 +15,7 @@ from isobench.errors import CgroupError, CgroupGoneError, InternalError, UsageEr
 from isobench.isolators.cgroup.files import make_group, members, named_groups, remove_group
 from isobench.isolators.cgroup.parse import CpuStat, Hierarchy, membership
 from isobench.isolators.tokens import is_token
-from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
+from isobench.model import READY, CpuLimit, FileWrite, Move, Readiness, unavailable
 from isobench.procfs import read_names, read_stat, stat_fields
 
 Mode: TypeAlias = Literal["v1", "v2", "hybrid", "none"]
@@ -109,6 +109,34 @@ class CgroupTree(ABC):
 
         Raises UsageError for a limit the kernel would refuse.
         """
+
+    @contextmanager
+    def threads_apart(self, name: str, threads: str, slots: int) -> Iterator[tuple[str, tuple[Move, ...]]]:
+        """Groups for some threads of a process alone, those whose names begin with ``threads``.
+
+        ``name`` holds ``{n}``. Yields the name of the group that is theirs, to set a limit on, and the moves
+        that put them there; removes the groups at the end.
+        """
+        made: list[Path] = []
+        try:
+            for slot in range(slots):
+                for path in self._thread_groups(name.replace("{n}", str(slot))):
+                    make_group(path)
+                    made.append(path)
+                    self._make_threaded(path)
+            yield self._moves(name, threads)
+        finally:
+            for path in reversed(made):
+                remove_group(path)
+
+    def _thread_groups(self, name: str) -> tuple[Path, ...]:
+        return tuple(Path(path) for path in self.directories(name))
+
+    def _make_threaded(self, group: Path) -> None:  # noqa: B027  (on v1 any group may hold threads)
+        """Let the new group hold threads of a process that is elsewhere."""
+
+    def _moves(self, name: str, threads: str) -> tuple[str, tuple[Move, ...]]:
+        return name, tuple(Move(f"{path}/tasks", threads) for path in self.directories(name))
 
     def burst_lack(self) -> Readiness:
         """What the kernel lacks for a limit with a burst."""

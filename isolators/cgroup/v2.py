@@ -21,12 +21,13 @@ from isobench.isolators.cgroup.parse import (
     usage_ns_v2,
 )
 from isobench.isolators.cgroup.tree import CgroupTree, CgroupView, check_limit
-from isobench.model import READY, CpuLimit, FileWrite, Readiness, unavailable
+from isobench.model import READY, CpuLimit, FileWrite, Move, Readiness, unavailable
 
 CHILD_CONTROLLERS = ("cpu", "memory", "pids")
 CONTROLLERS_OF_VIEW = ("cpu", "cpuacct", "memory", "pids")
 """All are one directory on v2; ``cpuacct`` is here so that callers need not know the version."""
 DELETED = " (deleted)"
+_OF_THREADS = "threads"
 
 
 class V2View(CgroupView):
@@ -97,6 +98,21 @@ class V2Tree(CgroupTree):
         burst = FileWrite(f"{group}/cpu.max.burst", str(limit.burst_us))
         quota = FileWrite(f"{group}/cpu.max", f"{limit.quota_us} {limit.period_us}")
         return (quota, burst) if limit.burst_us else (quota,)
+
+    def _thread_groups(self, name: str) -> tuple[Path, ...]:
+        """Threads of one process are in one group or below it (cgroup-v2.rst, "Threads")."""
+        (group,) = self.directories(name)
+        return (Path(group), Path(group, _OF_THREADS))
+
+    def _make_threaded(self, group: Path) -> None:
+        if group.name == _OF_THREADS:
+            write_file(group / "cgroup.type", "threaded")
+            write_file(group.parent / "cgroup.subtree_control", "+cpu")
+
+    def _moves(self, name: str, threads: str) -> tuple[str, tuple[Move, ...]]:
+        (group,) = self.directories(name)
+        of_threads = Move(f"{group}/{_OF_THREADS}/cgroup.threads", threads)
+        return f"{name}/{_OF_THREADS}", (Move(f"{group}/cgroup.procs"), of_threads)
 
     def _has_burst(self) -> bool:
         """Any group but the root has the file."""
