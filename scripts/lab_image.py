@@ -161,8 +161,9 @@ def _run(*argv: str | Path) -> None:
     done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         program = next(str(word) for word in argv if word not in OWN_WORLD)
-        said = (done.stderr or done.stdout).strip()[-2000:]
-        raise BuildError(f"{program} ended with {done.returncode}: {said}")
+        said = (done.stderr or done.stdout).strip().splitlines()
+        errors = [line for line in said if line.startswith("E: ")]  # as apt and mmdebstrap mark them
+        raise BuildError("\n  ".join([f"{program} ended with {done.returncode}", *(errors or said)[-10:]]))
 
 
 def main() -> int:
