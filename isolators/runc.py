@@ -70,7 +70,9 @@ class Runc(Isolator[RuncOptions]):
             of_slot = replace(bundle, root=own.at_slot(bundle.root, slot))
             config = configuration(of_slot, resources, f"/{group}-{slot}")
             (directory / "config.json").write_text(json.dumps(config))
-        runc = (tool_path(self.options.binary, "runc"), "--root", str(home / "state"))
+        state = home / "state"
+        state.mkdir()  # runc would make it, and rightly leave it: it is no container's
+        runc = (tool_path(self.options.binary, "runc"), "--root", str(state))
         container = f"{site.token}-{{n}}"
         pid_file = str(home / "bundle-{n}" / "pid")
         create = (*runc, "create", "--bundle", str(home / "bundle-{n}"), "--pid-file", pid_file, container)
