@@ -294,6 +294,7 @@ class _Cpu:
     def __init__(self, site: Site, params: LimitsParams) -> None:
         self._cpus = params.cpus
         self.limits = Limits(cpu=CpuLimit(params.cpus))
+        self._periods = (_LEAD_US + params.window_s * 1e6) / CpuLimit(params.cpus).period_us
         self.command = ("cpu", "--threads", str(int(params.cpus) + 1), *_lead(), *_window(params))
         self.file: Path | None = None
 
@@ -305,7 +306,11 @@ class _Cpu:
         meal = guest.told(CpuMeal)
         throttled = guest.use.view.cpu_stat().nr_throttled
         ends = "throttle" if throttled else "nothing"
-        return Found(self._cpus, meal.cpu_ns / meal.wall_ns, "cpu", ends, {"nr_throttled": throttled})
+        got = meal.cpu_ns / meal.wall_ns
+        # If not, it got less for another reason, such as other load, and this says nothing about the limit.
+        bound = got >= self._cpus * (1 - _TOLERANCE) or throttled >= self._periods - 1
+        more: dict[str, Scalar] = {"nr_throttled": throttled, "bound": bound}
+        return Found(self._cpus, got, "cpu", ends, more)
 
 
 class _Cpuset:

@@ -155,6 +155,8 @@ class Contest:
     """Weights as the kernel keeps them: cpu.shares of v1, cpu.weight of v2."""
     moments: tuple[Moment, ...]
     """In the order of time."""
+    cpus: int
+    """They could use together."""
 
     def readings(self, timed_s: float) -> Iterator[Reading]:
         """One a sibling, and when the shares had settled."""
@@ -171,6 +173,7 @@ class Contest:
                 "promised_in_force": weight / sum(self.in_force),
                 "got": got,
                 "cpus_together": total_s / last.t_s,
+                "cpus": self.cpus,
             }
             yield Reading(ERROR, RATIO, (got - promised) / promised, detail=detail)
         settled = settled_s(self.moments)
@@ -222,7 +225,7 @@ def _contest(
         bad = next((end for end in session.end() if end.status is not Status.OK), None)
         if bad:
             raise _WeightsError(bad.reason or "a sibling did not end well", bad.status)
-    return Contest(ratio, in_force, moments)
+    return Contest(ratio, in_force, moments, 1 if on == "one" else len(usable))
 
 
 def _sibling(session: starter.Session, launch: Launch, site: Site) -> GroupUse:

@@ -7,15 +7,16 @@ from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
 from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table
-from isobench.reports.summary import CellSummary, Isolator, Summary, number
+from isobench.reports.summary import CellSummary, Isolator, Summary, held_back, number
 
 NAME = "limits"
 _LEAD = (
     "A workload pushes against one limit at a time, which was read back from its group first. Kept: of "
     "CPU time and writes it got what was asked for, to five per cent (median of the blocks); of processes"
     " exactly so many; of memory no more, and no less than nine tenths, as page tables and kernel stacks "
-    "count too; and it never ran on another CPU. For the last three the worst block counts. The neighbour"
-    " outside does a little work each millisecond, timed from when it was due."
+    "count too; and it never ran on another CPU. For the last three the worst block counts. Undecided: "
+    "something else than the limit held the workload back. The neighbour outside does a little work each "
+    "millisecond, timed from when it was due."
 )
 
 
@@ -53,7 +54,7 @@ def section(summary: Summary) -> Section | None:
     cells = {
         (cell.isolator, str(cell.samples[0].params.get("limit"))): cell
         for cell in summary.cells
-        if cell.benchmark == NAME and any(map(counts, cell.samples))
+        if cell.benchmark == NAME and any(counts(one) or held_back(one) for one in cell.samples)
     }
     if not cells:
         return None
@@ -64,7 +65,10 @@ def section(summary: Summary) -> Section | None:
         for one in shown
     )
     ends = tuple(
-        _end(one, kind, cell) for one in shown for kind in kinds if (cell := cells.get((one.name, kind)))
+        _end(one, kind, cell)
+        for one in shown
+        for kind in kinds
+        if (cell := cells.get((one.name, kind))) and _samples(cell)
     )
     tables = (
         Table(
@@ -98,10 +102,14 @@ def _verdict(cell: CellSummary | None, kind: str) -> Figure:
     if cell is None:
         return NO_FIGURE
     promise, samples = _PROMISES[kind], _samples(cell)
+    if not samples:
+        return Figure("undecided, host busy", "the limit was not what held it back", cell)
     errors = [sample.value or 0.0 for sample in samples]
     error = max(errors, key=abs) if promise.worst else median(errors)
     kept = promise.low <= error <= promise.high
     escaped = [str(one.detail.get("ran_outside")) for one in samples if one.detail.get("ran_outside")]
+    if kind == "io" and error < promise.low:
+        return Figure(f"undecided, {units.percent(error)}", "the disk itself may be no faster", cell)
     said = f"also on CPU {escaped[0]}" if escaped else units.percent(error)
     return Figure(f"{'kept' if kept and not escaped else 'broken'}, {said}", f"{len(samples)} blocks", cell)
 

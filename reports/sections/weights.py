@@ -14,9 +14,11 @@ _LEAD = (
     "Siblings that all burn CPU time, with weights set before the go-ahead. Promised is each one's weight"
     " as a part of all; got, its part of the CPU time they used together, by the accounts of their groups"
     " (medians of the blocks). Kept: no sibling strays by more than two hundredths of all from its "
-    "promise. Settled: from then on no share strays by more than a tenth from what it is in the end."
+    "promise. Undecided: it strays, and other work took more than a tenth of several CPUs. Settled: from "
+    "then on no share strays by more than a tenth from what it is in the end."
 )
 _SLACK = 0.02
+_USED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def _row(isolator: Isolator, cell: CellSummary) -> Row:
     params = cell.samples[0].params
     where = "one CPU" if params.get("on") == "one" else "all CPUs"
     worst = max((one.got - one.promised for one in siblings), key=abs)
-    kept = "kept" if abs(worst) <= _SLACK else "broken"
+    kept = "kept" if abs(worst) <= _SLACK else "undecided, host busy" if _busy(cell) else "broken"
     settled = [one.value or 0.0 for one in cell.samples if counts(one) and one.metric == "settled"]
     figures = (
         Figure(f"{kept}, {100 * worst:+.2f} hundredths", "", cell),
@@ -78,6 +80,13 @@ def _row(isolator: Isolator, cell: CellSummary) -> Row:
         Figure(_in_force(cell)),
     )
     return Row(f"{isolator.name}, {params.get('ratio')} on {where}", figures, isolator)
+
+
+def _busy(cell: CellSummary) -> bool:
+    """Other work took more than a tenth of several CPUs: on which of them it sat bends the shares."""
+    details = [one.detail for one in cell.samples if counts(one) and one.metric == "share_error"]
+    cpus = number(details[0].get("cpus")) or 1
+    return cpus > 1 and median(number(one.get("cpus_together")) or 0.0 for one in details) < _USED * cpus
 
 
 def _shares(parts: list[float]) -> str:

@@ -158,3 +158,29 @@ def test_weights_show_what_was_promised_and_got_by_sibling() -> None:
     ]
     (row,) = texts(weights.section(summary(*block(0, 0.28))))
     assert row[1] == "broken, +3.00 hundredths"
+
+
+def test_limit_that_did_not_hold_the_workload_back_is_undecided() -> None:
+    starved = sample(CPU, -0.5, bound=False)
+    assert texts(limits.section(summary(starved))) == [("lxc", "undecided, host busy")]
+    found = summary(starved, sample(CPU, 0.01, 1, bound=True))
+    assert texts(limits.section(found)) == [("lxc", "kept, +1.00 %")]
+    writes = "limits/lxc/appetite/limit=io"
+    assert texts(limits.section(summary(sample(writes, -0.5)))) == [("lxc", "undecided, -50.00 %")]
+    assert texts(limits.section(summary(sample(writes, 0.5)))) == [("lxc", "broken, +50.00 %")]
+
+
+def test_shares_on_several_cpus_that_others_used_too_are_undecided() -> None:
+    def contest(together: float) -> Summary:
+        cell = "weights/lxc/appetite/on=all/ratio=1:1"
+        pairs = ((1, 0.4), (2, 0.6))
+        siblings = (
+            sample(cell, 0.0, sibling=n, promised=0.5, got=got, cpus=2, cpus_together=together)
+            for n, got in pairs
+        )
+        return summary(*(replace(one, metric="share_error") for one in siblings))
+
+    assert [row[1] for row in texts(weights.section(contest(1.5)))] == [
+        "undecided, host busy, -10.00 hundredths"
+    ]
+    assert [row[1] for row in texts(weights.section(contest(1.9)))] == ["broken, -10.00 hundredths"]

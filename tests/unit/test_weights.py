@@ -31,7 +31,7 @@ def test_weights_that_cannot_be_are_refused_by_name(table: dict[str, Any], said:
 
 
 def test_shares_are_held_against_the_parts_of_the_ratio() -> None:
-    found = Contest((1, 3), (1024, 3072), (Moment(2.0, (600_000_000, 1_400_000_000)),))
+    found = Contest((1, 3), (1024, 3072), (Moment(2.0, (600_000_000, 1_400_000_000)),), 2)
     first, second, settled = found.readings(1.0)
     assert first.value == pytest.approx(0.2)
     assert second.value == pytest.approx(-0.2 / 3)
@@ -45,7 +45,7 @@ def test_shares_are_held_against_the_parts_of_the_ratio() -> None:
 
 
 def test_promise_of_the_weights_in_force_is_told_where_a_runtime_converts_them() -> None:
-    first, *_ = Contest((1, 2), (39, 79), (Moment(1.0, (39, 79)),)).readings(1.0)
+    first, *_ = Contest((1, 2), (39, 79), (Moment(1.0, (39, 79)),), 1).readings(1.0)
     assert first.detail["promised_in_force"] == 39 / 118
     assert first.value == pytest.approx(3 * 39 / 118 - 1)
 
