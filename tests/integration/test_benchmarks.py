@@ -102,9 +102,11 @@ def test_memory_of_every_process_isolator_finds_the_workloads_and_closes_its_acc
 def test_peak_of_a_workload_in_runc_is_not_that_of_the_runtime(site: Site) -> None:
     *_, peak = measured(Memory(), isolator("runc", site), site, MemoryParams(instances=(1,)))
     assert 0 < float(peak.value or 0) < MIB
-    runtime = int(peak.detail["charged_to_runtime"] or 0)
-    assert runtime > MIB
-    assert (int(peak.detail["charged"] or 0), peak.detail["charged_is"]) == (runtime, "at most")
+    charged = int(peak.detail["charged"] or 0)
+    assert (charged > MIB, peak.detail["charged_is"]) == (True, "at most")
+    # On v2 nobody can make a group forget its peak: nothing is known about the runtime's part.
+    forgotten = None if site.cgroups.mode == "v2" else charged
+    assert peak.detail["charged_to_runtime"] == forgotten
 
 
 def test_instance_killed_while_it_is_held_is_a_failed_reading_and_nothing_is_left(

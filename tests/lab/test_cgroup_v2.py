@@ -93,7 +93,7 @@ def test_delegated_cgroup_of_an_ordinary_user_is_not_enough_and_the_reason_is_to
     unit = (
         "systemd-run --quiet --pipe --wait --uid=nobody -p Delegate=yes -p WorkingDirectory=/isobench/project"
     )
-    setting = "-E ISOBENCH_STATE=/tmp/of-nobody -E PYTHONPATH=/isobench/packages:src"
+    setting = "-E ISOBENCH_STATE=/tmp/of-nobody -E PYTHONPATH=/isobench/packages:/isobench/project/src"
     done = host.run(f"{unit} {setting} python3 -m isobench doctor --json", timeout_s=120)
     assert done.returncode == 0, done.stderr
     found = {one["name"]: one for one in json.loads(done.stdout)["isolators"]}

@@ -30,7 +30,9 @@ NO_QUESTIONS = (
     *("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"),
     *("BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=10"),
 )
-ENVIRONMENT = "export CI=true ISOBENCH_STATE=/isobench/state PYTHONPATH=/isobench/packages:src"
+ENVIRONMENT = (
+    "export CI=true ISOBENCH_STATE=/isobench/state PYTHONPATH=/isobench/packages:/isobench/project/src"
+)
 
 
 @dataclass(frozen=True, slots=True)
