@@ -247,7 +247,21 @@ def _by_block(points: list[tuple[int, int, float]]) -> Iterator[list[tuple[int, 
         yield list(rows)
 
 
+def _plainest(cell: CellSummary) -> tuple[float, float]:
+    """Of several cells with one limit the one without burst, and of those with the fewest threads."""
+    params = cell.samples[0].params
+    return number(params.get("burst_us")) or 0.0, number(params.get("threads")) or 0.0
+
+
 def _quotas(cells: Iterable[CellSummary]) -> Iterator[Quota]:
+    """One for each limit; all cells of a limit are in a section of their own."""
+    found: dict[tuple[float, int], Quota] = {}
+    for quota in _all_quotas(sorted(cells, key=_plainest)):
+        found.setdefault((quota.asked_cpus, quota.period_us), quota)
+    yield from found.values()
+
+
+def _all_quotas(cells: Iterable[CellSummary]) -> Iterator[Quota]:
     for cell in cells:
         samples = _counted(cell, CPU_SHARE_ERROR)
         host = _distribution((sample.block, _detail(sample, "achieved_host_cpus")) for sample in samples)

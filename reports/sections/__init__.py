@@ -15,6 +15,8 @@ NAMES: tuple[str, ...] = (
     "teardown",
     "memory_lines",
     "memory_floor",
+    "throttling_detail",
+    "throttling_requests",
     "limits",
     "accounting",
     "freeze",

@@ -70,7 +70,7 @@ def spinning(site: Site) -> tuple[int, CgroupView]:
                 continue
             try:
                 view = site.cgroups.of(process.pid)
-                if view.cpu_limit() and view.cpu_stat().nr_throttled > 2:
+                if view.cpu_limit() and view.cpu_stat().nr_throttled > 10:
                     return process.pid, view
             except CgroupGoneError:
                 continue
