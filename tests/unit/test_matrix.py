@@ -290,8 +290,10 @@ def test_narrow_keeps_the_order_of_the_matrix() -> None:
         (
             ["a"],
             ["startpu"],
-            'no benchmark "startpu" in this matrix (did you mean "startup"?); '
-            "allowed: audit, round-trip, fake, startup",
+            (
+                'no benchmark "startpu" in this matrix (did you mean "startup"?); '
+                "allowed: audit, round-trip, fake, startup"
+            ),
         ),
     ],
 )
