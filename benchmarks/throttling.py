@@ -157,7 +157,8 @@ class Throttling(Benchmark[ThrottlingParams]):
                 lambda held: serve(held, requests, timeout_s),
             )
             return
-        trial = Trial(limit, _periods(limit, context.params.window_s), threads)
+        usable = len(os.sched_getaffinity(0))
+        trial = Trial(limit, _periods(limit, context.params.window_s), threads, usable)
         own_kernel = not isolator.capabilities.shares_kernel
 
         def spun(held: Limited) -> Iterator[Reading]:
@@ -173,7 +174,8 @@ class Throttling(Benchmark[ThrottlingParams]):
         overhead_s = _EXPECTED_OVERHEAD_S if capabilities.shares_kernel else _EXPECTED_VM_OVERHEAD_S
         if limit is None or cell.workload == REQUEST:
             return Requests(limit, params.requests).expected_s + overhead_s
-        return Trial(limit, _periods(limit, params.window_s), threads).spin_us / _US_PER_S + overhead_s
+        trial = Trial(limit, _periods(limit, params.window_s), threads, len(os.sched_getaffinity(0)))
+        return trial.spin_us / _US_PER_S + overhead_s
 
 
 @dataclass(frozen=True, slots=True)

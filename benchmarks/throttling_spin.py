@@ -12,9 +12,7 @@ from isobench.model import CpuLimit, Event, Reading, Scalar
 METRIC = "cpu_share_error"
 UNIT = "ratio"
 
-LEAD_PERIODS = 1
-"""The workload's own record of shares leaves out the first period: at the go-ahead the quota is unspent."""
-
+_MANY_CPUS = 1 << 16
 _BOUND_TOLERANCE = 0.01
 _CLOCK_TOLERANCE = 0.01
 """How much faster than the host's a guest's clock may run."""
@@ -44,6 +42,18 @@ class Trial:
     limit: CpuLimit
     periods: int
     asked_threads: int | None = None
+    usable_cpus: int = _MANY_CPUS
+
+    @property
+    def lead_periods(self) -> int:
+        """How many periods the shares leave out: until what was unspent at the go-ahead is used up.
+
+        A quota is, in the first period after a refill. A burst comes on top, and only what the threads could
+        use beyond the quota draws on it.
+        """
+        beyond = min(self.threads, self.usable_cpus) - self.limit.cpus
+        burst = self.limit.burst_us / self.limit.period_us
+        return 1 + (math.floor(burst / beyond) if beyond > 0 else 0)
 
     @property
     def threads(self) -> int:
@@ -53,11 +63,11 @@ class Trial:
     @property
     def spin_us(self) -> int:
         """From the go-ahead on: the lead, and a window wide enough for wherever the host's begins."""
-        return (LEAD_PERIODS + SEARCH_PERIODS + self.periods) * self.limit.period_us
+        return (self.lead_periods + SEARCH_PERIODS + self.periods) * self.limit.period_us
 
     @property
     def command(self) -> tuple[str, ...]:
-        lead_us = LEAD_PERIODS * self.limit.period_us
+        lead_us = self.lead_periods * self.limit.period_us
         return (
             "spin",
             *("--threads", str(self.threads)),
@@ -153,7 +163,7 @@ def periods_of(spell: Spell, trial: Trial) -> Sequence[int]:
     """Run time in each of the workload's periods nearest to the host's window, in ns."""
     period_ns = trial.limit.period_us * _NS_PER_US
     recorded = spell.inside.per_period_run_ns
-    first = math.ceil((spell.host.begin.t_ns - spell.go_ns) / period_ns) - LEAD_PERIODS
+    first = math.ceil((spell.host.begin.t_ns - spell.go_ns) / period_ns) - trial.lead_periods
     first = min(max(0, first), len(recorded) - trial.periods)
     return recorded[first : first + trial.periods]
 
@@ -162,6 +172,8 @@ def spin(limited: Limited, trial: Trial, *, own_kernel: bool, timeout_s: float) 
     """Let it spin, and watch it. Raises TrialError, CgroupError."""
     read_back = limited.read_back() or trial.limit
     go_ns = limited.go()
+    period_ns = trial.limit.period_us * _NS_PER_US
+    Clock().sleep_until(go_ns + (trial.lead_periods - 1) * period_ns)
     host = watch(limited.view, trial.periods, trial.limit.period_us, Clock())
     inside = _checked(limited.result(timeout_s), trial, go_ns)
     return Spell(read_back, limited.applied, go_ns, host, inside, own_kernel)

@@ -20,6 +20,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from tests.perf.gaps import gap_table
 from tests.perf.ledger import ledger_table
 from tests.perf.stamps import agreement
 
@@ -230,6 +231,7 @@ def main() -> None:
         if shutil.which("strace"):
             wide.print(stamps_table(site, stack))
         wide.print(ledger_table(site))
+        wide.print(gap_table())
     if lack := left_out():
         print(lack)
 

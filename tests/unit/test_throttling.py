@@ -25,6 +25,7 @@ from isobench.errors import CgroupGoneError, InternalError
 from isobench.isolators.cgroup import CgroupTree, CgroupView, CpuStat
 from isobench.isolators.contract import Site
 from isobench.isolators.fake import Fake, FakeOptions
+from isobench.matrix import read_matrix
 from isobench.model import (
     NO_LIMITS,
     Bundle,
@@ -295,6 +296,26 @@ def test_spinning_covers_the_lead_the_search_and_the_window() -> None:
         *("spin", "--threads", "2", "--lead-us", "100000"),
         *("--window-us", "1200000", "--period-us", "100000"),
     )
+
+
+@pytest.mark.parametrize(
+    ("cpus", "burst_us", "threads", "usable", "lead"),
+    [
+        (0.5, 0, 1, 2, 1),
+        (1.5, 0, 2, 2, 1),
+        (0.5, 40_000, 1, 2, 1),
+        (0.5, 50_000, 1, 2, 2),
+        (1.5, 150_000, 2, 2, 4),
+        (1.5, 150_000, 4, 2, 4),
+        (1.5, 150_000, 4, 8, 1),
+    ],
+)
+def test_lead_lasts_until_an_unspent_burst_is_used_up(
+    cpus: float, burst_us: int, threads: int, usable: int, lead: int
+) -> None:
+    trial = Trial(CpuLimit(cpus, 100_000, burst_us), 10, threads, usable)
+    assert trial.lead_periods == lead
+    assert trial.spin_us == (lead + 2 + 10) * 100_000
 
 
 @pytest.mark.parametrize(("cpus", "threads"), [(0.1, 1), (0.99, 1), (1.0, 2), (1.5, 2), (2.0, 3)])
@@ -591,6 +612,16 @@ def test_fewer_requests_than_were_due_are_no_figure(monkeypatch: pytest.MonkeyPa
 def test_whole_number_of_cpus_names_the_same_cell_as_with_a_point() -> None:
     one = ThrottlingParams.model_validate({"cpus": [1]})
     assert one == ThrottlingParams.model_validate({"cpus": [1.0]})
+
+
+def test_example_of_the_full_grid_takes_about_ten_minutes() -> None:
+    matrix = read_matrix(Path(__file__).parents[2] / "examples" / "throttling.toml")
+    (params,) = (entry.params for entry in matrix.benchmarks if entry.name == "throttling")
+    assert isinstance(params, ThrottlingParams)
+    process = Fake("x", FakeOptions()).capabilities
+    cells = Throttling().cells("x", process, params, matrix.blocks)
+    once_s = sum(Throttling().expected_s(cell, process, params) for cell in cells)
+    assert 8 * 60 < once_s * matrix.blocks * len(matrix.isolators) < 11 * 60
 
 
 @pytest.mark.parametrize("params", [{}, {"cpus": "0.5", "period_us": 100_000}])
