@@ -26,7 +26,7 @@ kind = "fake"
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The host that is none, and a folder with only the matrix in it."""
-    monkeypatch.setattr(lab_module, "this_host", lambda: fake_lab(tmp_path / "state"))
+    monkeypatch.setattr(lab_module, "this_host", lambda **_: fake_lab(tmp_path / "state"))
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)

@@ -100,6 +100,7 @@ def test_isolator_without_options_takes_one_line(capsys: pytest.CaptureFixture[s
                 "cpus": ("integer", 2),
                 "memory_mib": ("integer", 128),
                 "kernel": ("text", None),
+                "limit": ('"process" | "vcpus"', "process"),
             },
         ),
         (
