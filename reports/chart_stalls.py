@@ -13,9 +13,9 @@ from matplotlib.ticker import FuncFormatter
 
 from isobench.reports import svg, units
 from isobench.reports.chart_kit import SMALL, Canvas, log_seconds, name_rows
+from isobench.reports.spells import Spell, bin_begin
 
 if TYPE_CHECKING:
-    from isobench.reports.sections.throttling_detail import Spell
     from isobench.reports.summary import Isolator
 
 _OVER, _UNDER = svg.SERIES[1], svg.SERIES[0]
@@ -116,8 +116,6 @@ def _runs(stalls: Sequence[tuple[float, float]], end: float) -> list[tuple[float
 
 def stalls(spells: Sequence[Spell], width_px: int) -> Figure:
     """A row an isolator: bars over the length of a stall, as high as the logarithm of their number."""
-    from isobench.reports.sections.throttling_detail import bin_begin  # noqa: PLC0415 - it draws us
-
     isolators = [spell.isolator for spell in spells]
     canvas = Canvas(width_px, _STALLS_PX * len(spells) + 60)
     figure = canvas.figure()

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
-from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
 from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Table, estimated
-from isobench.reports.stats import Estimate
-from isobench.reports.stats import median as estimate
-from isobench.reports.summary import CellSummary, Isolator, Summary, number
+from isobench.reports.spells import Spell
+from isobench.reports.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -35,71 +31,6 @@ _NOTE = (
 )
 _PICTURED_CPUS, _PICTURED_US = 0.5, 100_000
 """The limit that is pictured where several have as many isolators."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spell:
-    """One cell: an isolator under one limit, with the readings that count."""
-
-    isolator: Isolator
-    cell: CellSummary
-    samples: tuple[Sample, ...]
-
-    @property
-    def limit(self) -> tuple[float, int, int, int | None]:
-        """CPUs, period in µs, burst in µs, threads where they were asked for."""
-        params = self.cell.samples[0].params
-        threads = number(params.get("threads"))
-        return (
-            number(params.get("cpus")) or 0.0,
-            int(number(params.get("period_us")) or 0),
-            int(number(params.get("burst_us")) or 0),
-            None if threads is None else int(threads),
-        )
-
-    @property
-    def error(self) -> Estimate:
-        """The signed error, its median."""
-        return estimate([one.value or 0.0 for one in self.samples], [one.block for one in self.samples])
-
-    def values(self, key: str) -> list[float]:
-        """One entry of the detail, of those that have it."""
-        return [found for one in self.samples if (found := number(one.detail.get(key))) is not None]
-
-    def middle(self, key: str) -> float | None:
-        """Its median."""
-        found = self.values(key)
-        return median(found) if found else None
-
-    def timeline(self) -> dict[int, list[tuple[float, float]]]:
-        """Stalls by thread over the first periods of the first reading, in s."""
-        found: dict[int, list[tuple[float, float]]] = {}
-        threads = int(number(self.samples[0].detail.get("threads")) or 1)
-        found |= {number: [] for number in range(min(threads, SHOWN_THREADS))}
-        for word in str(self.samples[0].detail.get("timeline_us") or "").split():
-            thread, _, span = word.partition(":")
-            begin, _, end = span.partition("-")
-            found.setdefault(int(thread), []).append((int(begin) / 1e6, int(end) / 1e6))
-        return found
-
-    def stall_bins(self) -> dict[int, float]:
-        """Stalls a second of each bin, over all readings; ``bin_begin`` tells where a bin begins."""
-        found: Counter[int] = Counter()
-        for one in self.samples:
-            for word in str(one.detail.get("stall_bins") or "").split():
-                place, _, times = word.partition(":")
-                found[int(place)] += int(times)
-        seconds = sum(self.values("window_s")) or 1.0
-        return {place: times / seconds for place, times in sorted(found.items())}
-
-
-SHOWN_THREADS = 4
-"""So many threads of a workload tell their stalls one by one."""
-
-
-def bin_begin(place: int) -> float:
-    """The shortest stall of that bin, in s: four bins an octave of ns."""
-    return float(2 ** (place // 4) * (1 + place % 4 / 4)) / 1e9
 
 
 def section(summary: Summary) -> Section | None:

@@ -10,7 +10,7 @@ from isobench.reports import svg
 from isobench.reports.load import _quotas
 from isobench.reports.section import NO_FIGURE, Section, Table
 from isobench.reports.sections import throttling_detail, throttling_requests
-from isobench.reports.sections.throttling_detail import Spell, bin_begin
+from isobench.reports.spells import Spell, bin_begin
 from isobench.reports.summary import CellSummary, Isolator, Summary
 
 DETAIL: dict[str, Scalar] = {
