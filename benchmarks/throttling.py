@@ -36,6 +36,8 @@ from isobench.model import (
 
 SPIN, REQUEST = "spin", "request"
 
+_LEAST_PERIODS = 3
+"""Of one alone, what is carried over at its ends by up to a tick a CPU would be too large a part."""
 _MAX_PERIODS = 4_000
 """The agent records 4096 periods; a few of them are the margin of the host's window."""
 _US_PER_S = 1_000_000
@@ -73,7 +75,7 @@ class ThrottlingParams(contract.Params):
     burst: Annotated[tuple[Part, ...], Field(min_length=1), AfterValidator(_distinct)] = (0.0,)
     """Unused quota that may be kept, as a part of the quota."""
     window_s: Seconds = 1.0
-    """For how long the share is measured; rounded to whole periods, at least one."""
+    """For how long the share is measured; rounded to whole periods, at least three."""
     request_cpus: Annotated[tuple[Cpus, ...], AfterValidator(_distinct)] = ()
     """Limits under which requests are served; besides, they are served without. Empty: none are."""
     request_period_us: PeriodUs = 10_000
@@ -261,4 +263,4 @@ def _too_small(limit: CpuLimit) -> str:
 
 
 def _periods(limit: CpuLimit, window_s: float) -> int:
-    return max(1, round(window_s * _US_PER_S / limit.period_us))
+    return max(_LEAST_PERIODS, round(window_s * _US_PER_S / limit.period_us))

@@ -146,9 +146,10 @@ def bound(host: CpuWindow, asked_cpus: float) -> bool:
 
     If not, it got less CPU for another reason (other load, a guest with fewer CPUs), and the error says
     nothing about the limit. Running out is not asked for in every period: what a thread uses beyond the
-    quota until the next tick it pays back in the following period, in which it may then not run out.
+    quota until the next tick it pays back in the following period, in which it may then not run out. Of a
+    single period it is.
     """
-    return host.cpus >= asked_cpus * (1 - _BOUND_TOLERANCE) or host.nr_throttled >= host.periods - 1
+    return host.cpus >= asked_cpus * (1 - _BOUND_TOLERANCE) or host.nr_throttled >= max(1, host.periods - 1)
 
 
 def inside_cpus(spell: Spell, trial: Trial) -> float:

@@ -526,6 +526,11 @@ def test_limit_did_not_decide_when_the_group_got_less_and_was_not_stopped() -> N
     assert not bound(window(0.4, 8), 0.5)
 
 
+def test_limit_decided_over_a_single_period_only_if_the_quota_ran_out() -> None:
+    single = [replace(window(0.4, throttled), periods=1) for throttled in (0, 1)]
+    assert [bound(one, 0.5) for one in single] == [False, True]
+
+
 def test_isolator_without_a_cpu_limit_is_unsupported() -> None:
     without = Fake("x", FakeOptions(cpu_limit=False)).capabilities
     assert Throttling().unsupported(without) == "it has no CPU limit of its own"
@@ -632,9 +637,9 @@ def test_cell_of_something_else_is_a_defect(params: dict[str, Scalar]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("period_us", "window_s", "spin_s"), [(100_000, 1.0, 1.3), (100_000, 0.26, 0.6), (1_000_000, 0.2, 4.0)]
+    ("period_us", "window_s", "spin_s"), [(100_000, 1.0, 1.3), (100_000, 0.26, 0.6), (1_000_000, 0.2, 6.0)]
 )
-def test_window_is_whole_periods_and_at_least_one(period_us: int, window_s: float, spin_s: float) -> None:
+def test_window_is_whole_periods_and_at_least_three(period_us: int, window_s: float, spin_s: float) -> None:
     cell = Cell("x", "throttling", "spin", {"cpus": 0.5, "period_us": period_us})
     params = ThrottlingParams(period_us=(period_us,), window_s=window_s)
     process = Fake("x", FakeOptions()).capabilities
