@@ -13,6 +13,7 @@ from isobench.isolators.cgroup.files import remove_group
 from isobench.isolators.directory import remove_directory
 from isobench.isolators.residue import Kind, Residue
 from isobench.process import run
+from isobench.procfs import MOUNTINFO, parse_mountinfo, read_names
 
 KILL_TIMEOUT_S = 5.0
 TOOL_TIMEOUT_S = 10.0
@@ -59,7 +60,9 @@ def _end(residue: Residue) -> None:
 
 
 def _unmount(residue: Residue) -> None:
-    run(["umount", "--", residue.what], timeout_s=TOOL_TIMEOUT_S)
+    # What is below a shared mount, as systemd makes them, may be there twice; both go with the first.
+    if residue.what in {mount.point for mount in parse_mountinfo(read_names(MOUNTINFO))}:
+        run(["umount", "--", residue.what], timeout_s=TOOL_TIMEOUT_S)
 
 
 def _detach(residue: Residue) -> None:

@@ -67,4 +67,6 @@ def same_mounts() -> Iterator[None]:
 
 
 def mount_points() -> list[str]:
-    return sorted(line.split()[4] for line in Path(f"/proc/{os.getpid()}/mountinfo").read_text().splitlines())
+    """All but the one that `ip netns` makes of its own directory when it is first used, and keeps."""
+    found = (line.split()[4] for line in Path(f"/proc/{os.getpid()}/mountinfo").read_text().splitlines())
+    return sorted(point for point in found if point != "/run/netns")

@@ -215,12 +215,17 @@ def test_file_of_another_user_under_such_a_name_is_not_ours(
 
 def test_failure_of_one_removal_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    bad = Residue("mount", str(tmp_path / "not-a-mount"), None)
+    bad = Residue("loop device", str(tmp_path / "not-a-device"), None)
     first, second = removal.remove([bad, Residue("file", str(tmp_path / "there"), None)])
     assert first.error is not None
-    assert "umount -- " in first.error
+    assert "losetup --detach " in first.error
     assert second.error is None
     assert not (tmp_path / "there").exists()
+
+
+def test_mount_that_went_with_another_is_removed_already(tmp_path: Path) -> None:
+    (result,) = removal.remove([Residue("mount", str(tmp_path / "not-a-mount"), None)])
+    assert result.error is None
 
 
 def test_every_kind_of_residue_has_its_remover() -> None:
