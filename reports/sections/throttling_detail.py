@@ -123,8 +123,10 @@ def _worst(spell: Spell, key: str, form: units.Format) -> Figure:
 
 
 def _use(spell: Spell) -> Figure:
-    found = [spell.middle(f"period_use_{rank}") for rank in ("p10", "p50", "p90")]
-    return Figure(", ".join(_plain(one) for one in found if one is not None)) if all(found) else NO_FIGURE
+    known = [
+        found for rank in ("p10", "p50", "p90") if (found := spell.middle(f"period_use_{rank}")) is not None
+    ]
+    return Figure(", ".join(map(_plain, known))) if known else NO_FIGURE
 
 
 def _stopped(spell: Spell) -> Figure:

@@ -113,6 +113,56 @@ def test_limit_on_v2_is_one_write(tmp_path: Path) -> None:
     assert (write.path, write.value) == (f"{tmp_path}/g/{{n}}/cpu.max", "10000 100000")
 
 
+@pytest.mark.parametrize(
+    ("case", "files"),
+    [
+        (
+            "hybrid-split-6.18",
+            [("cpu/g", "cpu.cfs_period_us"), ("cpu/g", "cpu.cfs_quota_us"), ("cpu/g", "cpu.cfs_burst_us")],
+        ),
+        ("v2-6.1", [("g", "cpu.max"), ("g", "cpu.max.burst")]),
+    ],
+)
+def test_burst_is_set_after_the_quota_that_bounds_it(
+    case: str, files: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    writes = host(case, tmp_path).cpu_limit_writes("g", CpuLimit(0.5, burst_us=20_000))
+    assert [write.path for write in writes] == [f"{tmp_path}/{group}/{file}" for group, file in files]
+    assert writes[-1].value == "20000"
+
+
+@pytest.mark.parametrize("burst_us", [-1, 50_001])
+def test_burst_above_the_quota_is_refused_with_its_bounds(burst_us: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"a burst of {burst_us} µs beside a quota of 50000 µs"):
+        host("v2-6.1", tmp_path).cpu_limit_writes("g", CpuLimit(0.5, burst_us=burst_us))
+
+
+@pytest.mark.parametrize(
+    ("case", "place"), [("hybrid-split-6.18", "cpu/cpu.cfs_burst_us"), ("v2-6.1", "a/cpu.max.burst")]
+)
+def test_burst_is_there_where_groups_have_its_file(case: str, place: str, tmp_path: Path) -> None:
+    found = host(case, tmp_path)
+    lack = found.burst_lack()
+    assert (lack.status, lack.reason) == (
+        Status.UNAVAILABLE,
+        f"cgroups of this kernel have no {Path(place).name}",
+    )
+    _write((tmp_path / place).parent, Path(place).name, "0")
+    assert found.burst_lack().usable
+
+
+def test_threads_have_a_group_beside_their_process_on_v1_and_moves_into_it(tmp_path: Path) -> None:
+    found = host("hybrid-split-6.18", tmp_path)
+    with found.threads_apart("g-{n}", "CPU ", 2) as (name, moves):
+        assert name == "g-{n}"
+        assert [(move.path, move.threads) for move in moves] == [
+            (f"{tmp_path}/cpu/g-{{n}}/tasks", "CPU "),
+            (f"{tmp_path}/cpuacct/g-{{n}}/tasks", "CPU "),
+        ]
+        assert sorted(path.name for path in (tmp_path / "cpu").glob("g-*")) == ["g-0", "g-1"]
+    assert list(tmp_path.glob("*/g-*")) == []
+
+
 @pytest.mark.parametrize("case", ["v2-6.1", "v1-comounted-6.1"])
 @pytest.mark.parametrize(
     ("limit", "message"),

@@ -133,6 +133,11 @@ def test_launch_without_a_limit_needs_no_cgroup(site: Site) -> None:
         assert launch.host_argv == launch.spawn
 
 
+def test_what_a_limit_covers_is_an_option_and_is_said(site: Site) -> None:
+    assert "as a whole" in qemu(site).capabilities.covers
+    assert "vCPU threads of the QEMU process alone" in qemu(site, limit="vcpus").capabilities.covers
+
+
 def test_limit_without_cgroups_is_refused_with_the_remedy(site: Site) -> None:
     limits = Limits(CpuLimit(0.5))
     with (

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,9 @@ def test_directory_too_long_for_a_socket_is_refused_with_the_way_out() -> None:
     with pytest.raises(UsageError, match="longer than a socket's name") as caught:
         machine().argv(("/isoagent", "ready"), Path("/" + "d" * 110))
     assert caught.value.remedy == "export ISOBENCH_STATE=/var/lib/isobench"
+
+
+def test_threads_have_names_where_they_are_to_be_told_apart() -> None:
+    named = replace(machine(), named_threads=True).argv(("/isoagent", "hold"), Path("/run"))
+    assert named[named.index("-name") + 1] == "isobench,debug-threads=on"
+    assert "-name" not in machine().argv(("/isoagent", "hold"), Path("/run"))

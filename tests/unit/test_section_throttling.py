@@ -116,6 +116,11 @@ def test_each_cell_has_a_row_of_what_was_recorded() -> None:
     }
 
 
+def test_period_in_which_nothing_could_be_used_is_a_figure_and_no_gap() -> None:
+    (table,) = detail(spun("lxc", detail={**DETAIL, "period_use_p10": 0.0})).tables
+    assert rows(table)["lxc, 0.5 CPUs / 100 ms"][2] == "0.00, 1.00, 1.10"
+
+
 def test_row_says_burst_and_threads_where_they_were_asked_for() -> None:
     (table,) = detail(spun("lxc", threads=2, burst_us=50_000), spun("lxc", threads=1)).tables
     assert list(rows(table)) == [
