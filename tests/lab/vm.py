@@ -30,9 +30,7 @@ NO_QUESTIONS = (
     *("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"),
     *("BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=10"),
 )
-ENVIRONMENT = (
-    "export CI=true ISOBENCH_STATE=/isobench/state PYTHONPATH=/isobench/packages:/isobench/project/src"
-)
+ENVIRONMENT = "export CI=true ISOBENCH_STATE=/isobench/state"
 
 
 @dataclass(frozen=True, slots=True)
