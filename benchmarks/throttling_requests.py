@@ -14,6 +14,8 @@ WORK_US, MEAN_US = 200, 1_000
 """The work of a request, and the mean time between two that are due."""
 LOAD = WORK_US / MEAN_US
 """The CPUs they need on average."""
+_FULL = 0.97
+"""Of a limit: who has used that much of it over all the time had no idle time that a queue could drain in."""
 _NS_PER_S = 1_000_000_000
 
 
@@ -42,6 +44,7 @@ def serve(limited: Limited, requests: Requests, timeout_s: float) -> Iterator[Re
     """Three readings: the median, the 99th and the 99.9th percentile. Raises TrialError, CgroupError."""
     read_back = limited.read_back()
     before, steal_s = limited.view.cpu_stat(), read_steal_s()
+    used_ns = limited.view.cpu_usage_ns() if read_back else 0
     begun = time.monotonic()
     limited.go()
     event = limited.result(timeout_s + requests.expected_s)
@@ -53,11 +56,14 @@ def serve(limited: Limited, requests: Requests, timeout_s: float) -> Iterator[Re
     if found.requests != requests.count:
         raise TrialError(f"the workload served {found.requests} requests of {requests.count}")
     stat = limited.view.cpu_stat() if read_back else before
+    cpus = (limited.view.cpu_usage_ns() - used_ns) / max(1, found.wall_ns) if read_back else None
     detail = _detail(found, before, stat) | {
         "asked_cpus": requests.limit.cpus if requests.limit else None,
         "read_back_cpus": read_back.cpus if read_back else None,
         "burst_us": read_back.burst_us if read_back else None,
         "applied": limited.applied,
+        "achieved_host_cpus": cpus,
+        "overloaded": bool(read_back and cpus and cpus >= _FULL * read_back.cpus),
         "host_steal_s": read_steal_s() - steal_s,
     }
     values = {"latency_p50": found.p50_ns, "latency_p99": found.p99_ns, "latency_p999": found.p999_ns}

@@ -15,7 +15,9 @@ _LEAD = (
     "A server of one thread does 200 µs of work for each request; requests are due 1 ms apart on average, "
     "unevenly, at the same times in every run. A latency counts from when a request was due until its work "
     "was done, on the workload's own clock, so that a stall hits every request it should. Below each figure: "
-    "how much more it is than without a limit. Burst lets unused quota be kept for a later period."
+    "how much more it is than without a limit. Burst lets unused quota be kept for a later period. "
+    "Overloaded: the requests needed all the CPU time the limit gives, so that their queue only grew: the "
+    "latencies then say nothing about stalls."
 )
 _METRICS = {"latency_p50": "p50", "latency_p99": "p99", "latency_p999": "p99.9"}
 
@@ -48,6 +50,13 @@ class Served:
         return median([one.value or 0.0 for one in found], [one.block for one in found]) if found else None
 
     @property
+    def overloaded(self) -> Figure:
+        """In how many readings the requests needed more than the limit gives."""
+        found = [one for one in self.cell.samples if one.metric == "latency_p50" and counts(one)]
+        over = sum(one.detail.get("overloaded") is True for one in found)
+        return Figure(f"{over} of {len(found)}") if self.limited else NO_FIGURE
+
+    @property
     def stopped(self) -> Figure:
         """In how many of the kernel's periods the quota ran out."""
         details = [one.detail for one in self.cell.samples if one.metric == "latency_p50" and counts(one)]
@@ -63,7 +72,11 @@ def section(summary: Summary) -> Section | None:
     rows = tuple(_rows(summary))
     if not rows:
         return None
-    heads = (*(Column(title) for title in _METRICS.values()), Column("stopped in", "periods"))
+    heads = (
+        *(Column(title) for title in _METRICS.values()),
+        Column("stopped in", "periods"),
+        Column("overloaded", "readings"),
+    )
     table = Table("Latency of requests, medians of the blocks", "isolator and limit", heads, rows)
     return Section("throttling-requests", "Requests under a CPU limit", _LEAD, (table,))
 
@@ -81,7 +94,7 @@ def _rows(summary: Summary) -> Iterator[Row]:
         for one in sorted(found, key=lambda one: (one.limited, one.name)):
             if one.latency("latency_p50"):
                 figures = (_figure(one, free, metric) for metric in _METRICS)
-                yield Row(f"{isolator.name}, {one.name}", (*figures, one.stopped), isolator)
+                yield Row(f"{isolator.name}, {one.name}", (*figures, one.stopped, one.overloaded), isolator)
 
 
 def _figure(one: Served, free: Served | None, metric: str) -> Figure:

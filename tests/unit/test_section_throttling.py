@@ -1,5 +1,6 @@
 """The report's parts on CPU limits in detail and on requests under them, over samples written down here."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -251,8 +252,17 @@ def test_requests_have_a_row_for_each_limit_and_tell_what_it_adds() -> None:
     assert found is not None
     (table,) = found.tables
     assert rows(table) == {
-        "lxc, no limit": ["300 µs", "1.00 ms", "–", "–"],
-        "lxc, 0.3 CPUs / 10 ms": ["400 µs", "10.0 ms", "–", "30 of 400"],
-        "lxc, 0.3 CPUs / 10 ms, burst 3.00 ms": ["200 µs", "4.00 ms", "–", "30 of 400"],
+        "lxc, no limit": ["300 µs", "1.00 ms", "–", "–", "–"],
+        "lxc, 0.3 CPUs / 10 ms": ["400 µs", "10.0 ms", "–", "30 of 400", "0 of 1"],
+        "lxc, 0.3 CPUs / 10 ms, burst 3.00 ms": ["200 µs", "4.00 ms", "–", "30 of 400", "0 of 1"],
     }
     assert [row.figures[0].small for row in table.rows[1:]] == ["+100 µs", "-100 µs"]
+
+
+def test_requests_that_needed_all_the_limit_gives_are_told() -> None:
+    samples = served("lxc", 0.1, 0.2, cpus=0.3, period_us=10_000)
+    over = [replace(one, detail={**one.detail, "overloaded": True}) for one in samples]
+    found = throttling_requests.section(summary(*over))
+    assert found is not None
+    (row,) = rows(found.tables[0]).values()
+    assert row[-1] == "1 of 1"

@@ -107,6 +107,8 @@ class Rig(CgroupView):
     gone: bool = False
     """It is removed once the workload spins."""
     burst: Readiness = READINESS_OK
+    usages: list[int] = field(default_factory=list)
+    """What each further reading of the CPU time used gives; then 0."""
     ends: tuple[Event, ...] = ()
 
     pid = AGENT_PID
@@ -145,7 +147,7 @@ class Rig(CgroupView):
         return self.burst
 
     def cpu_usage_ns(self) -> int:
-        return 0
+        return self.usages.pop(0) if self.usages else 0
 
     def cpu_stat(self) -> CpuStat:
         return CpuStat(0, 0, 0)
@@ -597,6 +599,15 @@ def test_requests_give_three_percentiles_of_their_latency(monkeypatch: pytest.Mo
     assert rig.limits == Limits(limit)
     assert found[0].detail["burst_us"] == 2_500
     assert found[0].detail["requests"] == 4_000
+
+
+def test_requests_that_used_up_the_limit_were_more_than_it_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = CpuLimit(0.25, 10_000, 2_500)
+    for used, over in ((960 * MS, False), (980 * MS, True)):  # of 1 s: 0.25 CPUs for 4 s
+        rig = Rig(limit=limit, ready=SERVER, result=Event("line", output=served_line()), usages=[0, used])
+        found = all_measured(monkeypatch, rig, cell=QUARTER)
+        assert found[0].detail["achieved_host_cpus"] == used / (4_000 * MS)
+        assert found[0].detail["overloaded"] is over
 
 
 def test_requests_without_a_limit_have_none_to_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
