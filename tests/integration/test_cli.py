@@ -28,6 +28,7 @@ pytestmark = [
 WAIT_S = 60.0
 MATRIX = """
 [run]
+audit = false
 blocks = {blocks}
 benchmarks = ["startup"]
 [[isolator]]

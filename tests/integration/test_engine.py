@@ -113,6 +113,7 @@ def test_read_only_folder_ends_the_command_with_2_before_anything_is_measured(
 
 REAL = """
 [run]
+audit = false
 blocks = 6
 seed = 7
 benchmarks = ["startup"]
@@ -186,7 +187,7 @@ class Removes(Silent):
 
 
 def real(isolators: list[dict[str, str]], **startup: int) -> Matrix:
-    run_table = {"blocks": 3, "seed": 7, "benchmarks": ["startup"]}
+    run_table = {"blocks": 3, "seed": 7, "audit": False, "benchmarks": ["startup"]}
     return parse_matrix({"run": run_table, "isolator": isolators, "startup": startup}, "test")
 
 

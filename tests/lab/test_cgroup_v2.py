@@ -64,10 +64,11 @@ def test_lab_host_has_systemd_apparmor_and_nothing_but_cgroup_v2(host: LabHost) 
         f"{INTEGRATION}test_cgroup.py {INTEGRATION}test_cgroup2.py",
         f"{INTEGRATION}test_isolators.py",
         f"{INTEGRATION}test_uses.py",
+        f"{INTEGRATION}test_throttling.py -k 'not qemu and not virtual'",
         # On a host with systemd all mounts are shared.
         f"{INTEGRATION}test_residue.py -k 'mount or network'",
     ],
-    ids=["v2", "cgroups", "isolators", "uses", "residue"],
+    ids=["v2", "cgroups", "isolators", "uses", "throttling", "residue"],
 )
 def test_integration_tests_pass_on_a_cgroup_v2_host(host: LabHost, files: str) -> None:
     done = host.python(f"-m pytest -q -p no:cacheprovider -o timeout=600 {files}", timeout_s=1400)
