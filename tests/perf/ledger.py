@@ -75,7 +75,7 @@ def rows(site: Site) -> Iterator[tuple[str, ...]]:
     """One for each isolator this host has; medians over the rounds."""
     for kind, instances in KINDS.items():
         cls = REGISTRY.load(kind)
-        isolator = cls(kind, cls.Options())
+        isolator = cls(f"{kind}-ledger", cls.Options())  # others are prepared beside it
         if not check(isolator, site).usable:
             continue
         found = [one_round(isolator, site, instances) for _ in range(ROUNDS)]
