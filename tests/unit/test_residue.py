@@ -257,8 +257,8 @@ def test_directory_with_a_closed_empty_one_in_it_is_removed_by_its_owner() -> No
             try:
                 if os.geteuid() == 0:
                     os.setresuid(nobody, nobody, nobody)
-                (top / "run/work/work").mkdir(parents=True)
-                (top / "run/work/work").chmod(0)
+                (top / "run" / "work" / "work").mkdir(parents=True)
+                (top / "run" / "work" / "work").chmod(0)
                 remove_directory(top / "run")
                 code = int((top / "run").exists())
             finally:
