@@ -14,7 +14,7 @@ compile() {
         --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options "$@"
 }
 
-compile --extra test --extra lint --extra setup --build-deps-for sdist --output-file constraints.txt pyproject.toml
+compile --extra lake --extra test --extra lint --extra setup --build-deps-for sdist --output-file constraints.txt pyproject.toml
 echo 'ziglang>=0.13' | compile --output-file constraints-zig.txt -
 
 if grep -nE '://|@|--index|--find-links' constraints.txt constraints-zig.txt; then

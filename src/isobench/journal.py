@@ -27,7 +27,7 @@ from typing import Any, Literal, NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from isobench.errors import ResultsError
-from isobench.model import SCHEMA_VERSION, Sample, Status
+from isobench.model import SCHEMA_VERSION, Cell, Sample, Side, Status
 
 RUN_FILE = "run.json"
 SAMPLES_FILE = "samples.jsonl"
@@ -111,6 +111,44 @@ class RestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ABRecord:
+    """A run that compares two sides: each block holds A, B and the control of every comparison.
+
+    A comparison is named as its cells are, without the part the sides differ in: ``startup/ready`` where they
+    are isolators, ``startup/runc`` where they are workloads.
+    """
+
+    by: Literal["isolator", "workload"]
+    """What the sides are, and the names below."""
+    a: str
+    b: str
+    control: str
+    """A once more, under a name of its own."""
+    blocks: int
+    """Of the first stage, fixed before the run: 0 … blocks-1. A second one measures as many anew."""
+    detect: float | None = None
+    """The change as a ratio that the user asked to see; the plan was made for it."""
+    starts: Mapping[str, int] = field(default_factory=dict)
+    """How many starts make the value of one side in one block, by comparison."""
+    noise: Mapping[str, float] = field(default_factory=dict)
+    """How far A/A comparisons of earlier runs on this host lay apart, as a ratio, by comparison."""
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    """The thresholds in the shape of gate.toml, as the run began; empty: the defaults."""
+    confirm: tuple[str, ...] | None = None
+    """The comparisons that the second stage measures on fresh blocks; None: the first was not judged yet."""
+
+    def side(self, isolator: str, workload: str) -> Side | None:
+        """Which side a cell is on; None: on none, it is measured beside them (the audit)."""
+        own = isolator if self.by == "isolator" else workload
+        return {self.a: Side.A, self.b: Side.B, self.control: Side.CONTROL}.get(own)
+
+    def comparison(self, sample: Sample | Cell) -> str:
+        """The name of the comparison a cell or a sample of it belongs to."""
+        kept = sample.workload if self.by == "isolator" else sample.isolator
+        return "/".join((sample.benchmark, kept, *(f"{k}={v}" for k, v in sorted(sample.params.items()))))
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """run.json: everything about a run that is not a sample. Times are UTC, ISO 8601."""
 
@@ -137,6 +175,8 @@ class RunRecord:
     """What ``--tune`` set for the run, without what was as wanted already; None: it was not asked to."""
     rests: RestRecord | None = None
     """The waits before its turns; None: of an isobench that did not wait."""
+    ab: ABRecord | None = None
+    """Of a run that compares two sides (``isobench ab``)."""
     v: int = SCHEMA_VERSION
 
 

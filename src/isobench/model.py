@@ -56,6 +56,17 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
 
 
+class Side(StrEnum):
+    """Which side of a comparison within one run a cell is on."""
+
+    A = "A"
+    """The baseline; every cell of a run that compares nothing."""
+    B = "B"
+    """The candidate."""
+    CONTROL = "control"
+    """The baseline once more (A′): how it differs from A is what this host does to two things alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One (isolator, benchmark, workload, parameters) of the matrix."""
@@ -91,7 +102,7 @@ class Sample:
     status: Status = Status.OK
     reason: str | None = None
     remedy: str | None = None
-    side: str = "A"
+    side: Side = Side.A
     params: Mapping[str, Scalar] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
     """Seconds since ``invoke``, by phase name; only phases that were told apart."""
