@@ -80,6 +80,14 @@ class Benchmark(ABC, Generic[ParamsT]):
         """What this host or its user denies to a cell, asked once a run; None: it can be measured."""
         return None
 
+    def repeated(self, params: ParamsT, starts: int | None, blocks: int) -> ParamsT:
+        """The parameters with which every cell is measured in each of ``blocks`` blocks.
+
+        ``starts``: so many instances are started for each of them, where it is starts that are measured;
+        None: as the parameters have it.
+        """
+        return params.model_copy(update={"blocks": None})
+
     @abstractmethod
     def cells(
         self, isolator: str, capabilities: Capabilities, params: ParamsT, blocks: int

@@ -77,6 +77,14 @@ class Startup(Benchmark[StartupParams]):
             for state in params.caches
         )
 
+    def repeated(self, params: StartupParams, starts: int | None, blocks: int) -> StartupParams:
+        """So many starts in each block; where none are asked for, no fewer than one."""
+        counts = {
+            name: starts * blocks if starts else max(blocks, getattr(params, name))
+            for name in ("starts", "starts_vm")
+        }
+        return params.model_copy(update={"blocks": None, **counts})
+
     def lack(self, cell: Cell, site: Site) -> Readiness | None:
         """Of a cold cell, what it takes to drop the caches."""
         return caches.lack(site) if _is_cold(cell) else None

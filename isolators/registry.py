@@ -13,11 +13,12 @@ BUILTIN = {
     "lxc": "isobench.isolators.lxc:Lxc",
     "runc": "isobench.isolators.runc:Runc",
     "qemu": "isobench.isolators.qemu:Qemu",
+    "delayed": "isobench.isolators.delayed:Delayed",
     "fake": "isobench.isolators.fake:Fake",
 }
 """Kind and class, from least to most isolation: the order of every table."""
 
-DEFAULT = tuple(kind for kind in BUILTIN if kind != "fake")
+DEFAULT = tuple(kind for kind in BUILTIN if kind not in {"delayed", "fake"})
 """What the built-in matrix measures."""
 
 REGISTRY: Registry[Isolator[Any]] = Registry("isolator", Isolator, BUILTIN)

@@ -7,6 +7,7 @@
 
 #define NS_PER_S 1000000000LL
 #define NS_PER_MS 1000000LL
+#define NS_PER_US 1000LL
 
 /* Exit codes of the agent itself, as sh(1) has them for commands it cannot run. */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CANNOT_EXEC = 127 };

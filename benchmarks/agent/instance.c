@@ -173,6 +173,8 @@ void launch_instance(struct instance *i, int64_t *deadline_ns)
     watch_streams(i);
 
     i->invoke_ns = now_ns();
+    while (l->delay_ns && now_ns() < i->invoke_ns + l->delay_ns && !interrupted)
+        ; /* not a sleep: that would end later by a slack nobody knows (prctl(2), PR_SET_TIMERSLACK) */
     *deadline_ns = i->invoke_ns + l->timeout_ns;
     if (i->status == OK)
         make_cgroups(i);

@@ -132,6 +132,8 @@ static void take_option(struct launch *l, int argc, char **argv, int *at)
         l->timeout_ns = parse_integer(option, take_value(argc, argv, at), 1, 86400000) * NS_PER_MS;
     else if (IS("--pause-ms"))
         l->pause_ns = parse_integer(option, take_value(argc, argv, at), 0, 60000) * NS_PER_MS;
+    else if (IS("--delay-us"))
+        l->delay_ns = parse_integer(option, take_value(argc, argv, at), 0, 60000000) * NS_PER_US;
     else if (IS("--grace-ms"))
         l->grace_ns = parse_integer(option, take_value(argc, argv, at), 0, 600000) * NS_PER_MS;
     else if (IS("--workers"))

@@ -35,6 +35,7 @@ struct ready_condition {
 /* A launch with `{n}` still in its strings is a template; launch_for_slot makes the one of a slot. */
 struct launch {
     int64_t count, timeout_ns, pause_ns, grace_ns;
+    int64_t delay_ns; /* burnt in each start right after its invoke: a slowdown that is known */
     int interactive, console, drop_caches;
     int64_t workers, window_ns; /* workers 0: one instance after another, by this very process */
     const char *due;            /* file of the times at which starts are due; NULL: closed loop */

@@ -7,7 +7,7 @@ measured until then is in the journal, and :func:`resume` goes on from there.
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,10 @@ from secrets import randbelow
 from typing import Literal
 
 from isobench import roster, sampling, tuning
-from isobench.errors import OutputError
+from isobench.errors import InternalError, OutputError
 from isobench.forecast import Forecast
 from isobench.interrupts import Interrupts
-from isobench.journal import RunRecord, StoredRun, cell_states, load
+from isobench.journal import ABRecord, RunRecord, StoredRun, cell_states, load
 from isobench.journal_writer import Journal, claim, new_run_id, now_utc
 from isobench.lab import Lab
 from isobench.lock import host_lock
@@ -27,10 +27,11 @@ from isobench.measuring import Measuring
 from isobench.outcome import Observer, Outcome
 from isobench.provenance import check_same, check_same_workloads, new_record
 from isobench.resting import Rests
-from isobench.schedule import Turn, schedule
+from isobench.schedule import Turn
+from isobench.sides import schedule_of
 from isobench.workloads import make_ready
 
-__all__ = ["Observer", "Outcome", "resume", "run"]
+__all__ = ["Observer", "Outcome", "confirm", "resume", "run"]
 
 RESULTS = Path("results")
 """Where runs go that are not told where to go, each into a folder of its own."""
@@ -38,10 +39,19 @@ RESULTS = Path("results")
 _SEEDS = 2**32
 
 
-def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab, *, tune: bool = False) -> Outcome:
+def run(
+    matrix: Matrix,
+    out: Path | None,
+    observer: Observer,
+    lab: Lab,
+    *,
+    tune: bool = False,
+    ab: ABRecord | None = None,
+) -> Outcome:
     """Run a matrix into ``out``, a folder that is new or empty; None: one of its own below ``results/``.
 
-    ``tune``: the safe knobs of the host are set for the run, and put back at its end.
+    ``tune``: the safe knobs of the host are set for the run, and put back at its end. ``ab``: it compares two
+    sides, of which the matrix is made (:func:`isobench.sides.two_sides`).
 
     Raises :class:`isobench.errors.LockedError`, :class:`~isobench.errors.OutputError`,
     :class:`~isobench.errors.AgentMissingError`, :class:`~isobench.errors.ImageError` for a workload's root
@@ -65,13 +75,15 @@ def run(matrix: Matrix, out: Path | None, observer: Observer, lab: Lab, *, tune:
             workloads = make_ready(matrix.used_workloads(), site.cache)
             members = roster.assemble(matrix, site, lab.check)
             record = new_record(matrix, members, lab, site, run_id=run_id, seed=seed, workloads=workloads)
-            record = replace(record, tuned=None if tuned is None else tuned.settings)
+            record = replace(
+                record, tuned=None if tuned is None else tuned.settings, ab=_as_shown(ab, members)
+            )
         with Journal.create(folder, record) as journal:
             rests = Rests(lab.rest(site))
             measuring = Measuring(
                 journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests, workloads=workloads
             )
-            jobs = roster.jobs(matrix, members, site)
+            jobs = roster.jobs(matrix, members, site, record.ab)
             return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch, tuned=tuned).go()
 
 
@@ -107,8 +119,36 @@ def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
                 measuring = Measuring(
                     journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests, workloads=workloads
                 )
-                jobs = roster.jobs(matrix, members, site)
+                jobs = roster.jobs(matrix, members, site, stored.record.ab)
                 return _Run(stored, jobs, measuring, observer, stopwatch, tuned=tuned).go()
+
+
+def confirm(out: Path, comparisons: tuple[str, ...], observer: Observer, lab: Lab) -> Outcome:
+    """The second stage of a run that compares: these comparisons on as many fresh blocks; none: it is over.
+
+    Recorded before anything is measured, so that a run that is broken off goes on with it. Raises as
+    :func:`resume`.
+    """
+    with host_lock(lab.lock):
+        journal, stored = Journal.reopen(out)
+        if stored.record.ab is None:
+            raise InternalError(f"{out}: a second stage of a run that compares nothing")
+        with journal:
+            ab = replace(stored.record.ab, confirm=comparisons)
+            status = "running" if comparisons else stored.record.status
+            record = replace(stored.record, ab=ab, status=status)
+            journal.write_record(record)
+    if not comparisons:
+        return Outcome(out, "finished", record, cell_states(stored.samples), 0)
+    return resume(out, observer, lab)
+
+
+def _as_shown(ab: ABRecord | None, members: Sequence[roster.Member]) -> ABRecord | None:
+    """With the names that isolators have in the cells."""
+    if ab is None or ab.by != "isolator":
+        return ab
+    shown = {member.entry.name: member.shown_as for member in members}
+    return replace(ab, a=shown[ab.a], b=shown[ab.b], control=shown[ab.control])
 
 
 class _Stopwatch:
@@ -159,7 +199,8 @@ class _Run:
 
     def _schedule(self) -> tuple[tuple[Turn, ...], ...]:
         # Cells that cannot be measured have their place in the order too, lest it hang on what a host has.
-        return schedule([job.cell for job in self._jobs.values()], self._stored.record.seed)
+        cells = [job.cell for job in self._jobs.values()]
+        return schedule_of(self._stored.record.ab, cells, self._stored.record.seed)
 
     def _to_do(self, turns: Iterable[Turn]) -> Iterator[Turn]:
         for turn in turns:

@@ -85,6 +85,10 @@ def _fit_for_a_path(name: str) -> str:
     return name
 
 
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
+
+
 class IsolatorHead(BaseModel):
     """The keys of an ``[[isolator]]`` table that every kind has."""
 
@@ -93,6 +97,8 @@ class IsolatorHead(BaseModel):
     kind: str
     name: Annotated[str, AfterValidator(_fit_for_a_path)] | None = None
     """Default: the kind."""
+    agent: Annotated[str, AfterValidator(_absolute)] | None = None
+    """Another build of the agent, which starts this isolator's instances and is in their root file system."""
 
 
 def builtin_matrix(*, quick: bool) -> Matrix:
@@ -194,7 +200,7 @@ def _isolator(mistakes: Mistakes, number: int, table: Mapping[str, Any]) -> Isol
         return None
     rest = {key: value for key, value in table.items() if key not in own}
     options = mistakes.checked(label, cls.Options, rest)
-    return None if options is None else IsolatorEntry(head.name or head.kind, head.kind, options)
+    return None if options is None else IsolatorEntry(head.name or head.kind, head.kind, options, head.agent)
 
 
 def _workloads(mistakes: Mistakes, found: object, folder: Path) -> tuple[WorkloadEntry, ...]:

@@ -99,7 +99,7 @@ class Measuring:
             _LOG.exception("%s, block %d: its clean-up broke", turn.cell.id, turn.block)
 
     def _readings(self, turn: Turn, job: Job) -> Generator[Reading, None, None]:
-        context = Context(self._site, job.params, turn.block, self._timeout_s, self._workloads)
+        context = Context(job.site, job.params, turn.block, self._timeout_s, self._workloads)
         yield from job.benchmark.measure(job.cell, job.isolator, context)
 
     def _next(self, readings: Iterator[Reading]) -> Reading | None:

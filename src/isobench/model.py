@@ -77,6 +77,7 @@ class Cell:
     params: Mapping[str, Scalar] = field(default_factory=dict)
     blocks: int = 1
     """In how many blocks of the run this cell is measured; :mod:`isobench.schedule` says in which."""
+    side: Side = Side.A
 
     @property
     def id(self) -> str:
@@ -329,6 +330,8 @@ class Launch:
     peak_reset: str | None = None
     """The cgroup file to which 0 is to be written once the instance is ``created`` and before its workload is
     executed, so that the group's peak of memory leaves out what the runtime used until then."""
+    delay_us: int = 0
+    """Burnt in each start right after ``invoke``: a slowdown that is known, to test a comparison with."""
     console: bool = False
     """Give the instance a second channel, /proc/self/fd/3, for a guest kernel's console."""
 

@@ -26,6 +26,8 @@ class IsolatorEntry:
     name: str
     kind: str
     options: Options
+    agent: str | None = None
+    """Path of a build of the agent of its own; None: that of the run."""
 
     def create(self) -> Isolator[Any]:
         """The isolator it describes."""
@@ -73,7 +75,13 @@ class Matrix:
         if self.seed is not None:
             run["seed"] = self.seed
         isolators = [
-            {"kind": entry.kind, "name": entry.name, **_plain(entry.options)} for entry in self.isolators
+            {
+                "kind": entry.kind,
+                "name": entry.name,
+                **({"agent": entry.agent} if entry.agent else {}),
+                **_plain(entry.options),
+            }
+            for entry in self.isolators
         ]
         tables = {benchmark.name: _plain(benchmark.params) for benchmark in self.benchmarks}
         own = {"workload": [entry.to_dict() for entry in self.workloads]} if self.workloads else {}

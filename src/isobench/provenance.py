@@ -29,7 +29,7 @@ def new_record(
     workloads: Mapping[str, Workload],
 ) -> RunRecord:
     """run.json as it stands when everything is probed and nothing is measured."""
-    tools = dict.fromkeys(tool for member in members for tool in member.isolator.tools())
+    tools = dict.fromkeys(tool for member in members for tool in member.tools())
     return RunRecord(
         run_id=run_id,
         started=now_utc(),

@@ -77,6 +77,7 @@ def _line(turn: Turn, status: Status, reason: str | None) -> Sample:
         value=None,
         block=turn.block,
         order=turn.order,
+        side=cell.side,
         status=status,
         reason=reason,
     )

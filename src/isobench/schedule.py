@@ -6,11 +6,14 @@ Box, Hunter and Hunter, Statistics for Experimenters, 2nd edition, chapter 4.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from isobench.errors import InternalError
 from isobench.model import Cell
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,17 @@ class Turn:
     """Position over the whole run."""
 
 
-def schedule(cells: Sequence[Cell], seed: int) -> tuple[tuple[Turn, ...], ...]:
+def schedule(
+    cells: Sequence[Cell],
+    seed: int,
+    *,
+    together: Callable[[Cell], str] = lambda cell: cell.id,
+    after: Sequence[Sequence[Turn]] = (),
+) -> tuple[tuple[Turn, ...], ...]:
     """The blocks of a run; a cell stands in ``cell.blocks`` of them: the first, the others evenly spread.
+
+    Cells with the same ``together`` follow one another, in an order drawn anew in each block: the sides of a
+    comparison meet the same host. ``after``: blocks that come before these, whose numbers go on from there.
 
     The first, so that a run broken off early has something of every cell; spread, so that a slow drift of the
     host hits cells with few blocks and cells with all of them alike.
@@ -38,11 +50,20 @@ def schedule(cells: Sequence[Cell], seed: int) -> tuple[tuple[Turn, ...], ...]:
     inventory = [by_id[name] for name in sorted(by_id)]
     generator = random.Random(seed)  # noqa: S311 - an order, not a secret
     blocks: list[tuple[Turn, ...]] = []
-    order = 0
+    order = sum(map(len, after))
     count = max((cell.blocks for cell in inventory), default=0)
     for block in range(count):
-        members = shuffled([cell for cell in inventory if _has_turn(cell, block, count)], generator)
-        blocks.append(tuple(Turn(cell, block, order + at) for at, cell in enumerate(members)))
+        groups: dict[str, list[Cell]] = {}
+        for cell in inventory:
+            if _has_turn(cell, block, count):
+                groups.setdefault(together(cell), []).append(cell)
+        members = [
+            cell
+            for group in shuffled(list(groups.values()), generator)
+            for cell in shuffled(group, generator)
+        ]
+        number = len(after) + block
+        blocks.append(tuple(Turn(cell, number, order + at) for at, cell in enumerate(members)))
         order += len(members)
     return tuple(blocks)
 
@@ -52,13 +73,13 @@ def _has_turn(cell: Cell, block: int, count: int) -> bool:
     return block * cell.blocks % count < cell.blocks
 
 
-def shuffled(cells: Sequence[Cell], generator: random.Random) -> list[Cell]:
+def shuffled(things: Sequence[T], generator: random.Random) -> list[T]:
     """A uniformly random order (Fisher and Yates; Knuth, TAOCP 2, algorithm 3.4.2 P).
 
     Written out because only ``Random.random()`` is promised to give the same numbers in every version of
     Python, ``Random.shuffle`` is not. Floats leave a bias of about n / 2**53, far below anything that counts.
     """
-    order = list(cells)
+    order = list(things)
     for last in range(len(order) - 1, 0, -1):
         pick = int(generator.random() * (last + 1))
         order[last], order[pick] = order[pick], order[last]

@@ -322,6 +322,8 @@ def _launch_arguments(launch: Launch) -> tuple[str, ...]:
         words += [option, str(launch.root)]
     if launch.mount_proc:
         words.append("--proc")
+    if launch.delay_us:
+        words += ["--delay-us", str(launch.delay_us)]
     if launch.console:
         words.append("--console")
     return (*words, *_workload_words(launch), *_process_words(launch))
