@@ -36,6 +36,10 @@ class FakeBenchmark(Benchmark[FakeParams]):
     def unsupported(self, capabilities: Capabilities) -> str | None:
         return None if "cpu" in capabilities.limits else "the script says that it cannot limit CPU"
 
+    def repeated(self, params: FakeParams, starts: int | None, blocks: int) -> FakeParams:
+        """So many attempts in each block."""
+        return params.model_copy(update={"blocks": None, "attempts": starts or params.attempts})
+
     def cells(
         self, isolator: str, capabilities: Capabilities, params: FakeParams, blocks: int
     ) -> tuple[Cell, ...]:
