@@ -15,6 +15,7 @@ from secrets import randbelow
 from typing import Literal
 
 from isobench import roster, sampling, tuning
+from isobench.disturbance import Disturbance
 from isobench.errors import InternalError, OutputError
 from isobench.forecast import Forecast
 from isobench.interrupts import Interrupts
@@ -84,7 +85,16 @@ def run(
                 journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests, workloads=workloads
             )
             jobs = roster.jobs(matrix, members, site, record.ab)
-            return _Run(StoredRun(record, ()), jobs, measuring, observer, stopwatch, tuned=tuned).go()
+            disturbance = Disturbance(lab.root)
+            return _Run(
+                StoredRun(record, ()),
+                jobs,
+                measuring,
+                observer,
+                stopwatch,
+                tuned=tuned,
+                disturbance=disturbance,
+            ).go()
 
 
 def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
@@ -120,7 +130,10 @@ def resume(out: Path, observer: Observer, lab: Lab) -> Outcome:
                     journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests, workloads=workloads
                 )
                 jobs = roster.jobs(matrix, members, site, stored.record.ab)
-                return _Run(stored, jobs, measuring, observer, stopwatch, tuned=tuned).go()
+                disturbance = Disturbance(lab.root, stored.record.disturbance)
+                return _Run(
+                    stored, jobs, measuring, observer, stopwatch, tuned=tuned, disturbance=disturbance
+                ).go()
 
 
 def confirm(out: Path, comparisons: tuple[str, ...], observer: Observer, lab: Lab) -> Outcome:
@@ -173,8 +186,10 @@ class _Run:
         stopwatch: _Stopwatch,
         *,
         tuned: tuning.Tuned | None,
+        disturbance: Disturbance,
     ) -> None:
         self._stored = stored
+        self._disturbance = disturbance
         self._tuned = tuned
         self._jobs = jobs
         self._measuring = measuring
@@ -246,6 +261,7 @@ class _Run:
             timed_s=self._stored.record.timed_s + self._measuring.timed_s,
             tuned=None if self._tuned is None else self._tuned.now(),
             rests=self._measuring.rests.record,
+            disturbance=self._disturbance.record(),
         )
         self._measuring.journal.write_record(record)
         return record

@@ -111,6 +111,25 @@ class RestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DisturbanceRecord:
+    """What the kernel counted while a run was measured; None: this host does not tell."""
+
+    seconds: float
+    """For how long, without the pauses before a resume."""
+    cpus: int
+    others_cpu_s: float | None = None
+    """CPU time of all that was not this run's own; of interrupts too."""
+    steal_s: float | None = None
+    """CPU time that the hypervisor gave to others while this host had work."""
+    waited_cpu_s: float | None = None
+    """Seconds in which at least one task waited for a CPU, those of the run among them (PSI, some)."""
+    waited_memory_s: float | None = None
+    waited_io_s: float | None = None
+    thermal_throttles: float | None = None
+    """How often a core was slowed down for its heat."""
+
+
+@dataclass(frozen=True, slots=True)
 class ABRecord:
     """A run that compares two sides: each block holds A, B and the control of every comparison.
 
@@ -175,6 +194,8 @@ class RunRecord:
     """What ``--tune`` set for the run, without what was as wanted already; None: it was not asked to."""
     rests: RestRecord | None = None
     """The waits before its turns; None: of an isobench that did not wait."""
+    disturbance: DisturbanceRecord | None = None
+    """What else went on; None: of an isobench that did not look."""
     ab: ABRecord | None = None
     """Of a run that compares two sides (``isobench ab``)."""
     v: int = SCHEMA_VERSION
