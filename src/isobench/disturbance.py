@@ -72,7 +72,7 @@ def read_counters(root: Path) -> Counters:
 
 
 def parse_cpu_line(stat: str, ticks_per_s: int) -> Mapping[str, float]:
-    """Seconds since boot by state, of all CPUs together, from the first line of /proc/stat; {} without one."""
+    """Seconds since boot by state, of all CPUs together: the first line of /proc/stat; {} without one."""
     head, _, rest = stat.partition("\n")[0].partition(" ")
     if head != "cpu":
         return {}
