@@ -48,7 +48,7 @@ class Reader(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in {"style", "script"}:
             self.text.append(data)
 
     def values(self, attribute: str) -> list[str]:
@@ -65,6 +65,18 @@ def read(text: str) -> Reader:
 
 def words(reader: Reader) -> str:
     return " ".join(" ".join(reader.text).split())
+
+
+def inside(text: str, tag: str) -> str:
+    """The text of the first element of that name."""
+    found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def named(text: str) -> str:
+    """As a content security policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 @pytest.fixture(scope="module")
@@ -103,22 +115,33 @@ def test_page_of_one_run_is_the_same_bytes_every_time(summary: Summary, text: st
     assert page(summary) == text
 
 
-def test_page_holds_nothing_to_run_and_nothing_to_fetch(reader: Reader) -> None:
+def test_page_holds_nothing_to_fetch_and_nothing_to_run_but_its_own_script(text: str, reader: Reader) -> None:
     assert not {tag for tag, _, _ in reader.attributes} & {"script", "iframe", "object", "img", "form"}
+    assert text.count("<script") == 1
     assert not [name for _, name, _ in reader.attributes if name.startswith("on") or name == "style"]
     assert {value for value in reader.values("href") if not value.startswith("#")} == {"data:,"}
     assert not reader.values("src")
 
 
-def test_policy_allows_the_style_sheet_alone_by_its_hash(text: str, reader: Reader) -> None:
-    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
-    assert style
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+def test_policy_allows_the_style_sheet_and_the_script_alone_by_their_hashes(
+    text: str, reader: Reader
+) -> None:
+    style, script = inside(text, "style"), inside(text, "script")
 
     policy = next(value for value in reader.values("content") if "default-src" in value)
-    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
-    assert "unsafe" not in policy
-    assert "url(http" not in style[1]
+    assert policy == (
+        f"default-src 'none'; style-src '{named(style)}'; script-src '{named(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    assert "url(http" not in style
+
+
+def test_script_of_a_page_does_not_depend_on_the_run(
+    text: str, made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    other = page(summarize(made_run.only(lambda line: line.block == 0).write(tmp_path / "run")))
+
+    assert inside(other, "script") == inside(text, "script")
 
 
 def test_identifiers_are_unique_and_every_link_and_figure_part_has_its_target(
@@ -238,7 +261,8 @@ def test_injected_strings_are_text_and_nothing_else(made_run: SyntheticRun, tmp_
     text = page(summarize(evil(made_run).write(tmp_path / "evil")))
     found = read(text)
 
-    assert "<script" not in text
+    assert text.count("<script") == 1
+    assert "alert(1)" not in inside(text, "script")
     assert not {tag for tag, _, _ in found.attributes} & {"script", "img"}
     assert not [name for _, name, _ in found.attributes if name.startswith("on")]
     assert "{{ 7*7 }}{% raw %}" in words(found)
