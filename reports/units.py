@@ -90,6 +90,11 @@ def plain(text: str) -> str:
     return "".join(kept) if "\n" not in text and "\t" not in text else plain(" ".join(text.split()))
 
 
+def utf8(text: str) -> str:
+    """Foreign text that a UTF-8 file can hold: JSON may have half a surrogate pair, which becomes ``?``."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _scaled(value: float, scale: _Scale) -> str:
     size, unit = _unit(value, scale)
     return f"{_rounded(value / size)} {unit}"
