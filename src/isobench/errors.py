@@ -3,6 +3,7 @@
 ::
 
     IsobenchError
+    ├── RegressionError     1  the gate has found that something got worse
     ├── UsageError          2  the call, the matrix or a file it names is wrong
     │   ├── MatrixError        a key of matrix.toml: file, table, key, found, allowed
     │   ├── ImageError         a root file system that cannot be imported: archive, entry, why
@@ -32,6 +33,12 @@ class IsobenchError(Exception):
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class RegressionError(IsobenchError):
+    """The candidate is worse than the baseline by more than the threshold, confirmed on fresh blocks."""
+
+    exit_code = 1
 
 
 class UsageError(IsobenchError):
