@@ -1,19 +1,20 @@
 """A run in a terminal, and as Markdown for a pull request or a README."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from isobench.model import Status
-from isobench.reports import rows, units, verdict
+from isobench.reports import markdown, rows, verdict
 from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import Diagnostic, Severity
+from isobench.reports.markdown import escaped
 from isobench.reports.section import Table as SectionTable
 from isobench.reports.sections import sections
 from isobench.reports.summary import Isolator, Summary
+from isobench.reports.terminal import figure, new_table, print_folded, text
 
 _STYLES = {
     Status.OK: "green",
@@ -24,7 +25,6 @@ _STYLES = {
 }
 
 _STATUS_WIDTH = 12
-_MIN_WIDTH = 20
 _NAMED = 3
 """Isolators that are named one by one; of more it is told how many."""
 
@@ -35,10 +35,10 @@ def render_summary(summary: Summary, console: Console, *, brief: bool = False) -
     Columns are left out where the console is too narrow for them; the console decides about colours.
     ``brief`` leaves out the tables for those who dig, and says where they are.
     """
-    console.print(_text(f"{summary.record.run_id} on {_host(summary)}", "bold"))
+    console.print(text(f"{summary.record.run_id} on {_host(summary)}", "bold"))
     if summary.compared:
         console.print(_overview(summary, console.width))
-        _print_folded(rows.LEGEND, console, style="dim", indent=0)
+        print_folded(rows.LEGEND, console, style="dim", indent=0)
     if summary.limits:
         console.print()
         console.print(_limits(summary))
@@ -49,7 +49,7 @@ def render_summary(summary: Summary, console: Console, *, brief: bool = False) -
     if len(shown) < len(tables):
         more = f"{len(tables) - len(shown)} more tables: isobench report {summary.folder} --summary"
         console.print()
-        _print_folded(more, console, style="dim", indent=0)
+        print_folded(more, console, style="dim", indent=0)
     for caution in verdict.cautions(summary):
         _print_caution(caution, console)
     _print_diagnostics(diagnose(summary), console)
@@ -60,16 +60,16 @@ def as_markdown(summary: Summary) -> str:
     """The table isolator by metric, and that of the CPU limits, as GitHub shows them."""
     titles = ("isolator", *(column.title for column in rows.OVERVIEW))
     body = [(found.name, *(column.text(found) for column in rows.OVERVIEW)) for found in summary.compared]
-    parts = [_markdown_table(titles, body)] if body else []
+    parts = [markdown.table(titles, body)] if body else []
     if summary.limits:
         limits = [
             (found.name, *(rows.error(found, limit) for limit in summary.limits))
             for found in summary.isolators
             if found.quotas
         ]
-        parts.append(_markdown_table(("limit error", *rows.limit_titles(summary)), limits))
+        parts.append(markdown.table(("limit error", *rows.limit_titles(summary)), limits))
     parts += [_markdown_section(table) for found in sections(summary) for table in found.tables]
-    parts += [f"**{_escaped(c.title)}.** {_escaped(c.text)}" for c in verdict.cautions(summary) if c.loud]
+    parts += [f"**{escaped(c.title)}.** {escaped(c.text)}" for c in verdict.cautions(summary) if c.loud]
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,67 +81,55 @@ def _host(summary: Summary) -> str:
 
 def _overview(summary: Summary, width: int) -> Table:
     columns = [column for column in rows.OVERVIEW if width >= column.room]
-    table = _table("isolator", *(column.title for column in columns))
+    table = new_table("isolator", *(column.title for column in columns))
     for isolator in summary.compared:
-        table.add_row(_name(isolator), *(_figure(column.text(isolator)) for column in columns))
+        table.add_row(_name(isolator), *(figure(column.text(isolator)) for column in columns))
     return table
 
 
 def _print_table(table: SectionTable, console: Console) -> None:
     console.print()
     if table.title:
-        console.print(_text(table.title, "bold"))
+        console.print(text(table.title, "bold"))
     shown = [at for at, column in enumerate(table.columns) if console.width >= column.room]
-    drawn = _table(table.first, *(table.columns[at].title for at in shown))
+    drawn = new_table(table.first, *(table.columns[at].title for at in shown))
     for row in table.rows:
-        name = _text(row.name, _style(row.isolator)) if row.isolator else _text(row.name)
-        drawn.add_row(name, *(_figure(row.figures[at].text) for at in shown))
+        name = text(row.name, _style(row.isolator)) if row.isolator else text(row.name)
+        drawn.add_row(name, *(figure(row.figures[at].text) for at in shown))
     console.print(drawn)
     if table.note:
-        _print_folded(table.note, console, style="dim", indent=0)
+        print_folded(table.note, console, style="dim", indent=0)
 
 
 def _markdown_section(table: SectionTable) -> str:
     titles = (table.first, *(column.title for column in table.columns))
-    lines = _markdown_table(titles, [(row.name, *(f.text for f in row.figures)) for row in table.rows])
-    return f"**{_escaped(table.title)}**\n\n{lines}"
+    lines = markdown.table(titles, [(row.name, *(f.text for f in row.figures)) for row in table.rows])
+    return f"**{escaped(table.title)}**\n\n{lines}"
 
 
 def _limits(summary: Summary) -> Table:
-    table = _table("limit error", *rows.limit_titles(summary))
+    table = new_table("limit error", *rows.limit_titles(summary))
     for isolator in summary.isolators:
         if isolator.quotas:
             errors = (rows.error(isolator, limit) for limit in summary.limits)
-            table.add_row(_name(isolator), *map(_figure, errors))
-    return table
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(_text(first), overflow="fold")
-    for title in others:
-        table.add_column(_text(title), justify="right", overflow="fold")
+            table.add_row(_name(isolator), *map(figure, errors))
     return table
 
 
 def _name(isolator: Isolator) -> Text:
-    return _text(isolator.name, _style(isolator))
+    return text(isolator.name, _style(isolator))
 
 
 def _style(isolator: Isolator) -> str:
     return "dim" if isolator.bare else "yellow" if isolator.emulated else ""
 
 
-def _figure(text: str) -> Text:
-    return _text(text, "dim" if text == units.NONE else "")
-
-
 def _print_caution(caution: verdict.Caution, console: Console) -> None:
     console.print()
-    console.print(_text(caution.title, "bold yellow" if caution.loud else "bold"))
-    _print_folded(caution.text, console, indent=2)
+    console.print(text(caution.title, "bold yellow" if caution.loud else "bold"))
+    print_folded(caution.text, console, indent=2)
     if caution.remedy:
-        _print_folded(f"mend: {caution.remedy}", console, indent=2)
+        print_folded(f"mend: {caution.remedy}", console, indent=2)
 
 
 def _print_diagnostics(found: Sequence[Diagnostic], console: Console) -> None:
@@ -149,52 +137,24 @@ def _print_diagnostics(found: Sequence[Diagnostic], console: Console) -> None:
     if not found:
         return
     console.print()
-    console.print(_text("What the samples themselves say", "bold"))
+    console.print(text("What the samples themselves say", "bold"))
     for one in found:
         who = (
             f"{len(one.isolators)} isolators" if len(one.isolators) > _NAMED else verdict.names(one.isolators)
         )
         style = "yellow" if one.severity is Severity.WARNING else ""
-        _print_folded(f"{who}: {one.title.lower()}. {one.text}", console, indent=2, style=style)
+        print_folded(f"{who}: {one.title.lower()}. {one.text}", console, indent=2, style=style)
 
 
 def _print_gaps(gaps: Sequence[rows.Gap], console: Console) -> None:
     if not gaps:
         return
     console.print()
-    console.print(_text("Cells that did not end ok", "bold"))
+    console.print(text("Cells that did not end ok", "bold"))
     for gap in gaps:
-        line = _text(f"{gap.status:<{_STATUS_WIDTH}}", _STYLES[gap.status])
-        console.print(line + _text(f"{verdict.names(gap.isolators)}: {gap.where}"))
+        line = text(f"{gap.status:<{_STATUS_WIDTH}}", _STYLES[gap.status])
+        console.print(line + text(f"{verdict.names(gap.isolators)}: {gap.where}"))
         reason = f"{gap.attempts}: {gap.reason}" if gap.attempts else gap.reason
-        _print_folded(reason, console, indent=_STATUS_WIDTH)
+        print_folded(reason, console, indent=_STATUS_WIDTH)
         if gap.remedy:
-            _print_folded(f"mend: {gap.remedy}", console, indent=_STATUS_WIDTH)
-
-
-def _print_folded(text: str, console: Console, *, indent: int, style: str = "") -> None:
-    """Not by rich's own padding, which fills every line with blanks up to the console's width."""
-    for line in _text(text, style).wrap(console, max(_MIN_WIDTH, console.width - indent)):
-        line.rstrip()
-        console.print(_text(" " * indent) + line, soft_wrap=True)
-
-
-def _text(text: str, style: str = "") -> Text:
-    """Foreign text as it is: neither markup nor control characters of it take effect."""
-    return Text(units.plain(text), style)
-
-
-def _markdown_table(titles: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    return "\n".join(_markdown_lines(titles, body))
-
-
-def _markdown_lines(titles: Sequence[str], body: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(map(_escaped, titles))} |"
-    yield f"|:--{'|--:' * (len(titles) - 1)}|"
-    for row in body:
-        yield f"| {' | '.join(map(_escaped, row))} |"
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown and HTML in it leave as it is."""
-    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", units.plain(text))
+            print_folded(f"mend: {gap.remedy}", console, indent=_STATUS_WIDTH)
