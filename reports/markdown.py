@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from isobench.reports import units
 
 
-def table(titles: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A table with names in its first column and figures in the others."""
-    return "\n".join(_lines(titles, body))
+def table(titles: Sequence[str], body: Iterable[Sequence[str]], *, names: int = 1) -> str:
+    """A table with names in so many columns, and figures in the others."""
+    return "\n".join(_lines(titles, body, names))
 
 
-def _lines(titles: Sequence[str], body: Iterable[Sequence[str]]) -> Iterator[str]:
+def _lines(titles: Sequence[str], body: Iterable[Sequence[str]], names: int) -> Iterator[str]:
     yield row(titles)
-    yield f"|:--{'|--:' * (len(titles) - 1)}|"
+    yield f"{'|:--' * names}{'|--:' * (len(titles) - names)}|"
     yield from map(row, body)
 
 

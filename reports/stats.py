@@ -48,9 +48,9 @@ MIN_FOR_P99 = 100
 MIN_FOR_P999 = 1000
 """Fewer values have none beyond the percentile: it would be their maximum under a better-sounding name."""
 
-_RESAMPLES = 4000
+RESAMPLES = 4000
 """The limits then move by under a tenth of the interval's width from one seed to another."""
-_MIN_RESAMPLES = 1000
+MIN_RESAMPLES = 1000
 """By under a fifth."""
 _DRAWS = 40_000_000
 """Values drawn for one figure, a second's work: more than 10,000 values get fewer resamples."""
@@ -139,7 +139,11 @@ def median(values: Iterable[float], groups: Iterable[int]) -> Estimate:
 
 
 def ratio_of_medians(
-    values: Iterable[float], groups: Iterable[int], floor: Iterable[float], floor_groups: Iterable[int]
+    values: Iterable[float],
+    groups: Iterable[int],
+    floor: Iterable[float],
+    floor_groups: Iterable[int],
+    resamples: int = RESAMPLES,
 ) -> Estimate:
     """How many times the median of ``floor`` the median of ``values`` is; both samples must be positive.
 
@@ -150,11 +154,25 @@ def ratio_of_medians(
     above, below = _grouped(values, groups), _grouped(floor, floor_groups)
     if above.values[0] <= 0 or below.values[0] <= 0:
         raise ValueError("a ratio of medians needs values above 0")
-    value = float(np.median(above.values) / np.median(below.values))
+    return _contrast(np.divide, above, below, resamples)
+
+
+def difference_of_medians(
+    values: Iterable[float],
+    groups: Iterable[int],
+    floor: Iterable[float],
+    floor_groups: Iterable[int],
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """By how much the median of ``values`` is above that of ``floor``; else as :func:`ratio_of_medians`."""
+    return _contrast(np.subtract, _grouped(values, groups), _grouped(floor, floor_groups), resamples)
+
+
+def _contrast(how: np.ufunc, above: "_Sample", below: "_Sample", resamples: int) -> Estimate:
+    value = float(how(np.median(above.values), np.median(below.values)))
     if min(above.values.size, below.values.size) < MIN_FOR_INTERVAL:
         return Estimate(value, None)
-    medians, floors = _resampled(0.5, above, below)
-    return Estimate(value, _percentile_interval(medians / floors))
+    return Estimate(value, _percentile_interval(how(*_resampled(0.5, above, below, resamples=resamples))))
 
 
 def _checked(values: Iterable[float]) -> _Floats:
@@ -205,7 +223,7 @@ def _quantile(sample: _Sample, part: float) -> Estimate:
     return Estimate(value, _percentile_interval(quantiles))
 
 
-def _resampled(part: float, *samples: _Sample) -> tuple[_Floats, ...]:
+def _resampled(part: float, *samples: _Sample, resamples: int = RESAMPLES) -> tuple[_Floats, ...]:
     """For each sample that quantile of its resamples; the n-th of one goes with the n-th of another.
 
     Samples of the same blocks are resampled by the same blocks: a block in which all was slow is then slow
@@ -214,7 +232,7 @@ def _resampled(part: float, *samples: _Sample) -> tuple[_Floats, ...]:
     random = np.random.default_rng(_SEED)
     together = len({sample.groups for sample in samples}) == 1
     size = max(sample.values.size for sample in samples)
-    resamples = min(_RESAMPLES, max(_MIN_RESAMPLES, _DRAWS // size))
+    resamples = min(resamples, max(MIN_RESAMPLES, _DRAWS // size))
     rows = max(1, min(resamples, _CHUNK // size))
     quantiles: list[list[_Floats]] = [[] for _ in samples]
     for done in range(0, resamples, rows):

@@ -52,9 +52,14 @@ def columns(to: Console, rows: Sequence[Sequence[Text]], *, indent: int = 0) -> 
             before = Text(" " * before.cell_len)
 
 
+def as_json(value: object) -> str:
+    """One JSON document, for programs to read."""
+    return json.dumps(value, indent=2) + "\n"
+
+
 def print_json(value: object) -> None:
-    """One JSON document on standard output, for programs to read."""
-    print(json.dumps(value, indent=2))
+    """One JSON document on standard output."""
+    print(as_json(value), end="")
 
 
 def printable(text: str) -> str:
