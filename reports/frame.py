@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isobench import journal
+from isobench.model import Sample
 from isobench.reports.load import counts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from isobench.model import Sample
+
+_NESTED = ("params", "phases", "detail")
+_FIELDS = tuple(item.name for item in fields(Sample) if item.name not in _NESTED)
 
 
 def samples_frame(folder: Path) -> pd.DataFrame:
@@ -24,11 +27,12 @@ def samples_frame(folder: Path) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415 - half a second, and only for who asks for a table
 
-    return pd.DataFrame([_row(sample) for sample in journal.load(folder).samples])
+    return pd.DataFrame([row_of(sample) for sample in journal.load(folder).samples])
 
 
-def _row(sample: Sample) -> dict[str, Any]:
-    row = asdict(sample)
-    nested = {name: row.pop(name) for name in ("params", "phases", "detail")}
+def row_of(sample: Sample) -> dict[str, Any]:
+    """One attempt as one row: column to value."""
+    row = {name: getattr(sample, name) for name in _FIELDS}
+    nested = {name: getattr(sample, name) for name in _NESTED}
     columns = {f"{name}.{key}": value for name, table in nested.items() for key, value in table.items()}
     return {**row, "status": sample.status.value, "counts": counts(sample), **columns}

@@ -50,7 +50,7 @@ def summarize(folder: Path) -> Summary:
     which nothing was measured is no error: its summary says so.
     """
     run = journal.load(folder)
-    cells = _cells(run.samples)
+    cells = cells_of(run.samples)
     isolators = tuple(sorted(_isolators(run.record, cells), key=_by_start))
     order = {isolator.name: place for place, isolator in enumerate(isolators)}
     return Summary(
@@ -75,7 +75,8 @@ def counts(sample: Sample) -> bool:
     )
 
 
-def _cells(samples: Iterable[Sample]) -> list[CellSummary]:
+def cells_of(samples: Iterable[Sample]) -> list[CellSummary]:
+    """Every cell with its attempts, in the order of first appearance."""
     by_cell: dict[str, list[Sample]] = {}
     for sample in samples:
         by_cell.setdefault(sample.cell, []).append(sample)
@@ -104,7 +105,7 @@ def _isolators(record: journal.RunRecord, cells: list[CellSummary]) -> Iterator[
             name=name,
             record=records.get(name),
             startup=_startup(starts, bare) if starts else None,
-            memory=next((found for cell in own if (found := _memory(cell))), None),
+            memory=next((found for cell in own if (found := memory_of(cell))), None),
             quotas=tuple(sorted(_quotas(own), key=lambda quota: (quota.asked_cpus, quota.period_us))),
         )
 
@@ -175,7 +176,8 @@ def _to_bare(cell: CellSummary, floor: CellSummary | None) -> Estimate | None:
     return ratio_of_medians(seconds, blocks, below, floor_blocks)
 
 
-def _memory(cell: CellSummary) -> Memory | None:
+def memory_of(cell: CellSummary) -> Memory | None:
+    """The lines through a cell's readings of memory; None where no block has two counts of instances."""
     steps = [(sample, count) for sample in _steps(cell) if (count := _instances(sample))]
     counts_seen = sorted({count for _, count in steps})
     if not any(len({x for _, x, _ in rows}) > 1 for rows in _by_block(_points(steps))):

@@ -38,6 +38,13 @@ def benchmarks(context: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, names)
 
 
+def export_formats(incomplete: str) -> list[str]:
+    """The formats of ``isobench export``."""
+    from isobench.reports.exports import FORMATS
+
+    return _beginning(incomplete, FORMATS)
+
+
 def matrix_files(incomplete: str) -> list[str]:
     """TOML files, and folders on the way to them."""
     return _paths(incomplete, lambda path: path.suffix == ".toml" and path.is_file())
