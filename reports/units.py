@@ -92,7 +92,7 @@ def plain(text: str) -> str:
 
 def utf8(text: str) -> str:
     """Foreign text that a UTF-8 file can hold: JSON may have half a surrogate pair, which becomes ``?``."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _scaled(value: float, scale: _Scale) -> str:
