@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -353,7 +354,7 @@ def _read_pairs(path: Path) -> dict[tuple[str, int], int]:
 def _decode(text: bytes, where: str) -> dict[str, Any]:
     """One JSON object of ours; ``where`` is the file (and line) for the message."""
     try:
-        data = json.loads(text, parse_constant=_no_constant)
+        data = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ResultsError(f"{where}: not JSON: {error}") from error
     if not isinstance(data, dict):
@@ -365,6 +366,12 @@ def _decode(text: bytes, where: str) -> dict[str, Any]:
             remedy="read it with the isobench that wrote it, or upgrade this one",
         )
     return data
+
+
+def _finite(text: str) -> float:
+    """JSON may say 1e999, which Python reads as an infinity."""
+    value = float(text)
+    return value if isfinite(value) else _no_constant(text)
 
 
 def _no_constant(name: str) -> NoReturn:
