@@ -201,16 +201,20 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        _sync_folder(path.parent)
+        fresh.write_bytes(data)
+        put_in_place(fresh, path)
     except OSError:
         with suppress(OSError):
             fresh.unlink()
         raise
+
+
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Give a whole file of the same file system another's name, confirmed by the disk. Raises OSError."""
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,103 @@
+"""The Parquet files of a lake: made from runs, and read back.
+
+pyarrow comes with the extra ``lake``; questions to a lake need DuckDB only and not this module.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from isobench.errors import ResultsError
+from isobench.extras import needed
+from isobench.journal import StoredRun
+from isobench.reports.lake import DayFile, Lake, RunFile, moment
+
+with needed("lake", "the result lake"):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from isobench.reports.parquet_schema import schema, table_of
+
+FINISHED = "finished"
+
+_OF_RUN = frozenset({"run_id", "host", "hostname", "fingerprint", "started", "isobench", "host_facts"})
+_DERIVED = frozenset({"isolator_kind", "counts"})
+
+
+def as_table(stored: StoredRun, source: str) -> pa.Table:
+    """A run as the table of its file; ``source`` is the checksum of its result folder."""
+    record = stored.record
+    table = table_of(record, stored.samples).drop_columns(["host"])
+    finished = moment(record.finished)
+    more: Mapping[str, tuple[pa.DataType, Any]] = {
+        "run_status": (pa.string(), record.status),
+        "finished": (pa.timestamp("us"), finished and finished.replace(tzinfo=None)),
+        "source": (pa.string(), source),
+    }
+    for name, (kind, value) in more.items():
+        table = table.append_column(name, pa.array([value] * table.num_rows, kind))
+    return table
+
+
+def as_bytes(table: pa.Table) -> bytes:
+    """A table as the bytes of a file."""
+    file = io.BytesIO()
+    # Without Arrow's own copy of the schema, which is a quarter of the file of one run.
+    pq.write_table(table, file, compression="zstd", store_schema=False)
+    return file.getvalue()
+
+
+def source_of(lake: Lake, run: RunFile) -> str | None:
+    """The ``source`` of a run that has a file of its own; None for a file that cannot be read."""
+    try:
+        with lake.place.open(run.name) as file:
+            return str(pq.read_table(file, columns=["source"])["source"][0].as_py())
+    except (OSError, pa.ArrowException, LookupError):
+        return None
+
+
+def sources_of(lake: Lake, day: DayFile) -> dict[str, tuple[str, str]]:
+    """Host and ``source`` of each run in the file of a day."""
+    names = ["run_id", "host", "source"]
+    table = _read(lake, day.name, columns=names).group_by(names).aggregate([])
+    return {row["run_id"]: (row["host"], row["source"]) for row in table.to_pylist()}
+
+
+def attempts(lake: Lake, run: RunFile, name: str) -> tuple[list[dict[str, Any]], bool]:
+    """What was measured in a run that is in a file of the lake, and whether the run had come to its end."""
+    only = (
+        [("run_id", "=", run.run_id)]
+        if name == run.name
+        else [("run_id", "=", run.run_id), ("host", "=", run.host)]
+    )
+    return told(_read(lake, name, filters=only))
+
+
+def told(table: pa.Table) -> tuple[list[dict[str, Any]], bool]:
+    """The attempts of one run as plain values in the order of the journal, and whether it had ended.
+
+    Without what is said of the run as a whole, and what this version makes of the attempts.
+    """
+    kept = [name for name in schema().names if name not in _OF_RUN | _DERIVED]
+    ended = table["run_status"][0].as_py() == FINISHED
+    return table.select(kept).sort_by("row").to_pylist(), ended
+
+
+def _read(lake: Lake, name: str, **how: Any) -> pa.Table:  # noqa: ANN401 - options of read_table
+    try:
+        with lake.place.open(name) as file:
+            return pq.read_table(file, **how)
+    except (OSError, pa.ArrowException) as error:
+        raise torn(lake, name, str(error)) from error
+
+
+def torn(lake: Lake, name: str, why: str) -> ResultsError:
+    """That a file of a lake cannot be read."""
+    where = f"{lake.place.name}/{name}"
+    return ResultsError(
+        f"{where}: a file of the lake that cannot be read: {why}",
+        remedy=f"remove it, then add its runs again: rm {shlex.quote(where)}; isobench history add DIR",
+    )
