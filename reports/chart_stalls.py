@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from isobench.reports import svg, units
 from isobench.reports.chart_kit import SMALL, Canvas, log_seconds, name_rows
-from isobench.reports.spells import Spell, bin_begin
+from isobench.reports.spells import SHOWN_PERIODS, Spell, bin_begin, runs, worst
 
 if TYPE_CHECKING:
     from isobench.reports.summary import Isolator
@@ -23,7 +23,6 @@ _PANEL_PX, _ROW_PX, _THREAD_PX, _STALLS_PX = 64, 24, 12, 64
 _FULL = 0.1
 """An error of this much has the full colour."""
 _FAINTEST = 0.06
-_SHOWN_PERIODS = 3
 _LEAST_RATE = 0.1
 """Stalls a second at the foot of a row."""
 
@@ -44,7 +43,7 @@ def errors(spells: Sequence[Spell], width_px: int) -> Figure:
             top=place * panel + 24,
             bottom=canvas.height_px - (place + 1) * panel + 36,
         )
-        own = _worst([spell for spell in spells if spell.isolator is isolator])
+        own = worst([spell for spell in spells if spell.isolator is isolator])
         for (limit, period_us), error in own.items():
             _tile(axes, canvas, cpus.index(limit), periods.index(period_us), error)
         axes.set_xticks(range(len(cpus)), [units.cpus(one) for one in cpus])
@@ -56,17 +55,6 @@ def errors(spells: Sequence[Spell], width_px: int) -> Figure:
         axes.set_title(canvas.short(isolator), loc="left", fontsize=12, color=svg.INK)
         axes.set_xlabel("CPUs asked for", fontsize=SMALL)
     return figure
-
-
-def _worst(spells: Sequence[Spell]) -> dict[tuple[float, int], float]:
-    """Without burst; of several thread counts the error that is furthest from 0."""
-    found: dict[tuple[float, int], float] = {}
-    for spell in spells:
-        cpus, period_us, burst_us, _ = spell.limit
-        if not burst_us:
-            key = (cpus, period_us)
-            found[key] = max(found.get(key, 0.0), spell.error.value, key=abs)
-    return found
 
 
 def _tile(axes: Axes, canvas: Canvas, x: int, y: int, error: float) -> None:
@@ -87,31 +75,21 @@ def timeline(spells: Sequence[Spell], width_px: int) -> Figure:
     figure = canvas.figure()
     axes = _rows(figure, canvas, isolators)
     period_s = spells[0].limit[1] / 1e6
-    end = _SHOWN_PERIODS * period_s
+    end = SHOWN_PERIODS * period_s
     for place, threads in enumerate(lines):
         height = 0.8 / len(threads)
         for number, thread in enumerate(sorted(threads)):
             low = place - 0.4 + number * height
-            spans = [(a, b - a) for a, b in _runs(threads[thread], end)]
+            spans = [(a, b - a) for a, b in runs(threads[thread], end)]
             axes.broken_barh(spans, (low, height * 0.86), facecolors=svg.SERIES[0], linewidth=0)
-    for number in range(1, _SHOWN_PERIODS):
+    for number in range(1, SHOWN_PERIODS):
         axes.axvline(number * period_s, color=svg.MUTED, linestyle=":", linewidth=1)
     axes.set_xlim(0, end)
-    axes.set_xticks([number * period_s for number in range(_SHOWN_PERIODS + 1)])
+    axes.set_xticks([number * period_s for number in range(SHOWN_PERIODS + 1)])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.seconds(value) if value else "0"))
     axes.tick_params(axis="x", labelsize=SMALL, labelcolor=svg.MUTED)
     axes.grid(visible=False)
     return figure
-
-
-def _runs(stalls: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float]]:
-    """What lies between the stalls."""
-    found, at = [], 0.0
-    for begin, until in sorted(stalls):
-        if begin > at:
-            found.append((at, min(begin, end)))
-        at = max(at, until)
-    return [*found, (at, end)] if at < end else found
 
 
 def stalls(spells: Sequence[Spell], width_px: int) -> Figure:

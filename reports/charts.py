@@ -9,8 +9,15 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from isobench.reports import chart_memory, chart_spread, chart_startup, chart_throttling, svg
-from isobench.reports.section import Section
+from isobench.reports import (
+    chart_memory,
+    chart_spread,
+    chart_startup,
+    chart_throttling,
+    figure_tables,
+    svg,
+)
+from isobench.reports.section import Section, Table
 from isobench.reports.summary import Summary
 
 WIDE_PX, NARROW_PX = 840, 340
@@ -22,6 +29,8 @@ class Chart:
 
     wide: svg.Drawing
     narrow: svg.Drawing
+    table: Table | None = None
+    """The same as a table, unless one on the page is."""
 
     @property
     def rules(self) -> Mapping[str, str]:
@@ -35,10 +44,18 @@ def charts(summary: Summary) -> Mapping[str, Chart]:
     if summary.startups:
         drawn["startup"] = _chart("startup", "Time to ready, logarithmic", chart_startup.strips, summary)
         drawn["shares"] = _chart(
-            "shares", "Share of starts ready by a time, logarithmic", chart_spread.shares, summary
+            "shares",
+            "Share of starts ready by a time, logarithmic",
+            chart_spread.shares,
+            summary,
+            figure_tables.shares(summary),
         )
         drawn["blocks"] = _chart(
-            "blocks", "Time to ready by block, against the isolator's median", chart_spread.blocks, summary
+            "blocks",
+            "Time to ready by block, against the isolator's median",
+            chart_spread.blocks,
+            summary,
+            figure_tables.blocks(summary),
         )
     if chart_startup.tells_phases(summary):
         drawn["phases"] = _chart("phases", "Phases of a start, logarithmic", chart_startup.phases, summary)
@@ -46,21 +63,36 @@ def charts(summary: Summary) -> Mapping[str, Chart]:
         drawn["memory"] = _chart("memory", "Memory an instance, by owner", chart_memory.stacks, summary)
     if summary.limits:
         drawn["throttling"] = _chart(
-            "throttling", "CPU time achieved against asked", chart_throttling.shares, summary
+            "throttling",
+            "CPU time achieved against asked",
+            chart_throttling.shares,
+            summary,
+            figure_tables.achieved(summary),
         )
     return drawn
 
 
 def plots(sections: Iterable[Section]) -> Mapping[str, Chart]:
     """The pictures of these parts of the report, by their keys."""
-    return {plot.key: _drawn(plot.key, plot.label, plot.draw) for part in sections for plot in part.plots}
+    return {
+        plot.key: _drawn(plot.key, plot.label, plot.draw, None if plot.data in part.tables else plot.data)
+        for part in sections
+        for plot in part.plots
+    }
 
 
-def _chart(name: str, label: str, draw: Callable[[Summary, int], Figure], summary: Summary) -> Chart:
-    return _drawn(name, label, partial(draw, summary))
+def _chart(
+    name: str,
+    label: str,
+    draw: Callable[[Summary, int], Figure],
+    summary: Summary,
+    table: Table | None = None,
+) -> Chart:
+    return _drawn(name, label, partial(draw, summary), table)
 
 
-def _drawn(name: str, label: str, draw: Callable[[int], Figure]) -> Chart:
+def _drawn(name: str, label: str, draw: Callable[[int], Figure], table: Table | None) -> Chart:
     with svg.style():
         wide, narrow = draw(WIDE_PX), draw(NARROW_PX)
-    return Chart(svg.drawing(wide, f"{name}-wide", label), svg.drawing(narrow, f"{name}-narrow", label))
+    drawings = svg.drawing(wide, f"{name}-wide", label), svg.drawing(narrow, f"{name}-narrow", label)
+    return Chart(*drawings, table)

@@ -13,6 +13,7 @@ from isobench.reports.charts import charts, plots
 from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import SampleId
 from isobench.reports.load import summarize
+from isobench.reports.overview import overview
 from isobench.reports.sections import sections
 from isobench.reports.summary import CellSummary, Summary
 
@@ -46,6 +47,7 @@ def page(summary: Summary) -> str:
     values = {
         "summary": summary,
         "record": summary.record,
+        "overview": overview(summary),
         "findings": verdict.findings(summary),
         "cautions": verdict.cautions(summary),
         "gaps": rows.gaps(summary),

@@ -19,7 +19,8 @@ from markupsafe import Markup
 
 from isobench.errors import OutputError
 from isobench.reports import rows, sheet, units, verdict
-from isobench.reports.stats import MIN_FOR_INTERVAL, MIN_FOR_P90, MIN_FOR_P99, MIN_FOR_P999
+from isobench.reports.section import Table
+from isobench.reports.stats import MIN_FOR_INTERVAL, MIN_FOR_P90, MIN_FOR_P99, MIN_FOR_P999, Estimate
 
 if TYPE_CHECKING:  # matplotlib takes its time, and a page need not have figures
     from isobench.reports.charts import Chart
@@ -40,6 +41,7 @@ def render(template: str, drawn: Mapping[str, "Chart"], values: Mapping[str, Any
     return page.render(
         **values,
         charts=_markup(drawn),
+        figure_tables={name: chart.table for name, chart in drawn.items()},
         css=Markup(style),  # noqa: S704 - our own style sheet and the rules of our own figures
         script=Markup(script),  # noqa: S704 - our own script, which holds nothing of a run
         csp=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; {_NO_MORE}",
@@ -82,6 +84,8 @@ def _environment() -> Environment:
         "host_groups": sheet.host_groups,
         "options": sheet.options_text,
         "raw_table": sheet.raw_table,
+        "exact": _exact,
+        "unit_of": _unit_of,
     }
     environment.globals |= _GLOBALS
     return environment
@@ -106,6 +110,19 @@ _GLOBALS: Mapping[str, Any] = {
     "times": units.times,
     "percent": units.percent,
 }
+
+
+def _exact(found: Estimate | float) -> str:
+    """``0.000212 0.000204 0.000223``: a value and the limits of its interval in base units."""
+    if not isinstance(found, Estimate):
+        return f"{found:.12g}"
+    span = (found.interval.low, found.interval.high) if found.interval else ()
+    return " ".join(f"{value:.12g}" for value in (found.value, *span))
+
+
+def _unit_of(table: Table, place: int) -> str:
+    """Of a column of figures; nothing where they are no numbers."""
+    return next((row.figures[place].unit for row in table.rows if row.figures[place].exact), "")
 
 
 def _finalize(value: object) -> object:

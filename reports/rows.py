@@ -9,7 +9,7 @@ from isobench.reports import units
 from isobench.reports.summary import CellSummary, Isolator, Quota, Summary, number
 
 EMULATED = "software emulation"
-_RESIDUE = "residue"
+RESIDUE = "residue"
 """The metric of a line that tells what a cell has left behind: no attempt."""
 
 
@@ -148,6 +148,6 @@ def _where(summary: Summary, cells: Sequence[CellSummary]) -> str:
 
 
 def _attempts(cells: Sequence[CellSummary]) -> str:
-    samples = [sample for cell in cells for sample in cell.samples if sample.metric != _RESIDUE]
+    samples = [sample for cell in cells for sample in cell.samples if sample.metric != RESIDUE]
     lost = [sample for sample in samples if sample.status is not Status.OK]
     return f"{len(lost)} of {len(samples)} attempts" if 0 < len(lost) < len(samples) else ""

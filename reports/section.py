@@ -6,8 +6,8 @@ needs to know of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from isobench.reports import units
@@ -28,6 +28,10 @@ class Figure:
     """Said below it in small letters, such as its interval; not in the terminal."""
     cell: CellSummary | None = None
     """Whose raw samples it was made of."""
+    exact: Estimate | None = None
+    """Unrounded, where it is one number: what its column is sorted by and saved with."""
+    unit: str = ""
+    """That of ``exact``, as the journal says it."""
 
 
 NO_FIGURE = Figure(units.NONE)
@@ -76,6 +80,8 @@ class Plot:
     """Read aloud in its place."""
     caption: str
     draw: Callable[[int], Drawing]
+    data: Table | None = None
+    """The same as a table; one of the section's own is not repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +116,22 @@ def estimated(found: Estimate | None, form: units.Format, cell: CellSummary | No
     small = ""
     if found.interval and form(found.interval.low) != form(found.interval.high):
         small = units.interval(found.interval, form)
-    return Figure(form(found.value), small, cell)
+    return Figure(form(found.value), small, cell, found, _UNITS.get(form, ""))
+
+
+def number_of(
+    value: float | None, form: units.Format, cell: CellSummary | None = None, small: str = ""
+) -> Figure:
+    """A number without an interval; a dash for None."""
+    from isobench.reports.stats import Estimate  # noqa: PLC0415 - numpy takes its time
+
+    return NO_FIGURE if value is None else replace(estimated(Estimate(value, None), form, cell), small=small)
+
+
+_UNITS: Mapping[units.Format, str] = {
+    units.seconds: "second",
+    units.nbytes: "byte",
+    units.percent: "ratio",
+    units.times: "ratio",
+    units.a_second: "1/second",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -71,7 +72,31 @@ class Spell:
 SHOWN_THREADS = 4
 """So many threads of a workload tell their stalls one by one."""
 
+SHOWN_PERIODS = 3
+"""Of the timeline."""
+
 
 def bin_begin(place: int) -> float:
     """The shortest stall of that bin, in s: four bins an octave of ns."""
     return float(2 ** (place // 4) * (1 + place % 4 / 4)) / 1e9
+
+
+def worst(spells: Sequence[Spell]) -> dict[tuple[float, int], float]:
+    """The error by CPUs and period: without burst; of several thread counts that furthest from 0."""
+    found: dict[tuple[float, int], float] = {}
+    for spell in spells:
+        cpus, period_us, burst_us, _ = spell.limit
+        if not burst_us:
+            key = (cpus, period_us)
+            found[key] = max(found.get(key, 0.0), spell.error.value, key=abs)
+    return found
+
+
+def runs(stalls: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float]]:
+    """What lies between stalls, from 0 to the end."""
+    found, at = [], 0.0
+    for begin, until in sorted(stalls):
+        if begin > at:
+            found.append((at, min(begin, end)))
+        at = max(at, until)
+    return [*found, (at, end)] if at < end else found

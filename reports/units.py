@@ -51,6 +51,11 @@ def percent(ratio: float) -> str:
     return f"{value + 0.0:+.2f} %" if value else "0.00 %"
 
 
+def a_second(value: float) -> str:
+    """``57.0/s``."""
+    return f"{_rounded(value)}/s"
+
+
 def cpus(value: float) -> str:
     """``0.25``."""
     return f"{value:g}"
@@ -75,7 +80,7 @@ def _range(least: float, greatest: float, form: Format) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """A value in the unit of a sample, said the way its kind of figure is said everywhere."""
-    forms = {"second": seconds, "byte": nbytes, "ratio": percent}
+    forms = {"second": seconds, "byte": nbytes, "ratio": percent, "1/second": a_second}
     return forms[unit](value) if unit in forms else f"{value:.3g} {unit}".rstrip()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import Column, Figure, Row, Section, Table
+from isobench.reports.section import Column, Figure, Row, Section, Table, number_of
 from isobench.reports.stats import Estimate, distribution, median
 from isobench.reports.summary import CellSummary, Summary, number
 
@@ -79,7 +79,7 @@ def _compared(cell: CellSummary, name: str, form: units.Format, sides: tuple[str
 
 def _estimated(found: Estimate, form: units.Format, cell: CellSummary) -> tuple[Figure, Figure]:
     """The interval in a column of its own, for a terminal too: without it noise would look like an effect."""
-    return Figure(form(found.value), "", cell), Figure(units.interval(found.interval, form))
+    return number_of(found.value, form, cell), Figure(units.interval(found.interval, form))
 
 
 def _channels(summary: Summary) -> Table | None:
@@ -91,7 +91,7 @@ def _channels(summary: Summary) -> Table | None:
         isolator = next((found for found in summary.isolators if found.name == cell.isolator), None)
         found = distribution((s.value or 0.0 for s in samples), (s.block for s in samples))
         # No interval: the round trips of one instance are one witness.
-        middle = Figure(units.seconds(found.median.value), f"of {found.n}", cell)
+        middle = number_of(found.median.value, units.seconds, cell, f"of {found.n}")
         rows.append(Row(cell.isolator, (middle, Figure(units.spread(found, units.seconds))), isolator))
     title = "Round trip of one byte to the workload and back"
     return Table(title, "isolator", (Column("median"), Column("range")), tuple(rows)) if rows else None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, estimated
+from isobench.reports.section import Column, Row, Section, Table, estimated, number_of
 from isobench.reports.stats import Estimate, median
 from isobench.reports.summary import CellSummary, Isolator, Summary
 
@@ -46,7 +46,7 @@ def _row(isolator: Isolator, cold: CellSummary, warm: CellSummary | None) -> Row
     workload = cold.samples[0].workload
     name = isolator.name if workload == "ready" else f"{isolator.name}, {workload}"
     before, after = _median(warm), _median(cold)
-    ratio = Figure(units.times(after.value / before.value)) if before and after else NO_FIGURE
+    ratio = number_of(after.value / before.value if before and after else None, units.times)
     figures = (estimated(before, units.seconds, warm), estimated(after, units.seconds, cold), ratio)
     return Row(name, figures, isolator)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from isobench.reports import units
@@ -46,20 +46,18 @@ def section(summary: Summary) -> Section | None:
     tables: list[Table] = []
     plots: list[Plot] = []
     if closed:
-        tables += [
-            _sweep("Closed loop: completed starts a second", closed, "{:g} at once", _rate),
-            _sweep("Closed loop: median start (p99)", closed, "{:g} at once", _start),
-        ]
+        rates = _sweep("Closed loop: completed starts a second", closed, "{:g} at once", _rate)
+        starts = _sweep("Closed loop: median start (p99)", closed, "{:g} at once", _start)
         starters = "closed loop: starters at work"
+        tables += [rates, starts]
         plots += [
-            _plot("rate", "Closed loop: completed starts a second", starters, closed, _rate_value),
-            _plot("closed", "Closed loop: median start, p99 dashed", starters, closed, _start_value),
+            _plot("rate", starters, closed, _rate_value, rates),
+            _plot("closed", starters, closed, _start_value, starts),
         ]
     if opened:
-        tables += [_sweep("Open loop: median start since it was due (p99)", opened, "{:g}/s", _start)]
-        tables += [_misses(opened)]
-        label = "Open loop: median start since it was due, p99 dashed"
-        plots += [_plot("open", label, "open loop: starts due a second", opened, _start_value)]
+        starts = _sweep("Open loop: median start since it was due (p99)", opened, "{:g}/s", _start)
+        tables += [starts, _misses(opened)]
+        plots += [_plot("open", "open loop: starts due a second", opened, _start_value, starts)]
     return Section(NAME, "Starts while others start", _LEAD, tuple(tables), tuple(plots))
 
 
@@ -100,13 +98,8 @@ def _rate_of(cell: CellSummary) -> Estimate | None:
     return median(values, blocks) if values else None
 
 
-def a_second(value: float) -> str:
-    """``57.0/s``."""
-    return f"{value:,.0f}/s" if value >= 1000 else f"{value:.3g}/s"  # noqa: PLR2004 - three digits
-
-
 def _rate(point: Point) -> Figure:
-    return estimated(point.rate, a_second, point.cell)
+    return estimated(point.rate, units.a_second, point.cell)
 
 
 def _start(point: Point) -> Figure:
@@ -114,7 +107,7 @@ def _start(point: Point) -> Figure:
         return NO_FIGURE
     text = units.seconds(point.ready.median.value)
     p99 = f" ({units.seconds(point.ready.p99.value)})" if point.ready.p99 else ""
-    return Figure(text + p99, "", point.cell)
+    return replace(estimated(point.ready.median, units.seconds, point.cell), text=text + p99, small="")
 
 
 def _sweep(title: str, points: Sequence[Point], head: str, figure: Callable[[Point], Figure]) -> Table:
@@ -172,8 +165,8 @@ def _start_value(point: Point) -> Estimate | None:
     return point.ready.median if point.ready else None
 
 
-def _plot(key: str, caption: str, x: str, points: Sequence[Point], value: Value) -> Plot:
-    form = a_second if value is _rate_value else units.seconds
+def _plot(key: str, x: str, points: Sequence[Point], value: Value, data: Table) -> Plot:
+    form, dashed = (units.a_second, "") if value is _rate_value else (units.seconds, "; p99 is dashed")
 
     def draw(width_px: int) -> Drawing:
         from isobench.reports.chart_lines import lines  # noqa: PLC0415 - matplotlib takes its time
@@ -181,7 +174,8 @@ def _plot(key: str, caption: str, x: str, points: Sequence[Point], value: Value)
         found = (_series(isolator, points, value) for _, isolator in _in_order(points))
         return lines([one for one in found if one.points], x, form, width_px)
 
-    return Plot(f"{NAME}-{key}", caption, f"{caption}; both axes are logarithmic.", draw)
+    caption = f"{data.title}; both axes are logarithmic{dashed}."
+    return Plot(f"{NAME}-{key}", data.title, caption, draw, data)
 
 
 def _series(isolator: Isolator, points: Sequence[Point], value: Value) -> Series:

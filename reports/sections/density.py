@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Series, Table, estimated
+from isobench.reports.section import (
+    NO_FIGURE,
+    Column,
+    Figure,
+    Plot,
+    Row,
+    Section,
+    Series,
+    Table,
+    estimated,
+    number_of,
+)
 from isobench.reports.stats import Estimate, median
 from isobench.reports.summary import CellSummary, Isolator, Summary, number
 
@@ -51,7 +62,7 @@ def section(summary: Summary) -> Section | None:
         note = "The host's change divided by their number, with what comes once: docs/benchmarks/memory.md."
         tables.append(Table("Memory of each of them", "isolator", columns, memory, note))
     series = tuple(_series(isolator, own) for isolator, own in shown)
-    return Section(NAME, "Starts beside others", _LEAD, tuple(tables), (_plot(series),))
+    return Section(NAME, "Starts beside others", _LEAD, tuple(tables), (_plot(series, tables[0]),))
 
 
 def _level(cell: CellSummary) -> int:
@@ -71,7 +82,7 @@ def _start(cell: CellSummary | None) -> Figure:
 
 def _memory(cell: CellSummary | None) -> Figure:
     found = _median(cell, _FOOTPRINT) if cell else None
-    return NO_FIGURE if cell is None or found is None else Figure(units.nbytes(found.value / _level(cell)))
+    return number_of(found.value / _level(cell) if cell and found else None, units.nbytes)
 
 
 def _series(isolator: Isolator, cells: dict[int, CellSummary]) -> Series:
@@ -79,7 +90,7 @@ def _series(isolator: Isolator, cells: dict[int, CellSummary]) -> Series:
     return Series(isolator, tuple((level, found) for level, found in medians if found))
 
 
-def _plot(series: tuple[Series, ...]) -> Plot:
+def _plot(series: tuple[Series, ...], data: Table) -> Plot:
     def draw(width_px: int) -> Drawing:
         from isobench.reports.chart_lines import lines  # noqa: PLC0415 - matplotlib takes its time
 
@@ -88,4 +99,4 @@ def _plot(series: tuple[Series, ...]) -> Plot:
     caption = (
         "Median start beside so many instances that run; both axes are logarithmic, with none at the left."
     )
-    return Plot(f"{NAME}-starts", "Median start over the number of instances that run", caption, draw)
+    return Plot(f"{NAME}-starts", "Median start over the number of instances that run", caption, draw, data)

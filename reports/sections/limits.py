@@ -6,7 +6,7 @@ from statistics import median
 from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table
+from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, number_of
 from isobench.reports.summary import CellSummary, Isolator, Summary, held_back, number
 
 NAME = "limits"
@@ -122,8 +122,8 @@ def _end(isolator: Isolator, kind: str, cell: CellSummary) -> Row:
         Figure(_amount(number(last.detail.get("asked")), last)),
         Figure(_amount(_middle(samples, "got"), last), "median", cell),
         Figure(", ".join(_ENDS.get(end, end) for end in ends)),
-        Figure(units.optional(_middle(samples, "outside_before_p99_s"), units.seconds)),
-        Figure(units.optional(_middle(samples, "outside_during_p99_s"), units.seconds)),
+        number_of(_middle(samples, "outside_before_p99_s"), units.seconds),
+        number_of(_middle(samples, "outside_during_p99_s"), units.seconds),
     )
     return Row(f"{isolator.name}, {_PROMISES[kind].title}", figures, isolator)
 

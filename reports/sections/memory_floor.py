@@ -3,7 +3,7 @@
 from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table
+from isobench.reports.section import Column, Figure, Row, Section, Table, number_of
 from isobench.reports.summary import CellSummary, Summary, number
 
 NAME = "memory-floor"
@@ -56,10 +56,10 @@ def _row(summary: Summary, cell: CellSummary) -> Row | None:
     name = cell.isolator if workload == "hold" else f"{cell.isolator}, {workload}"
     below = number(found.detail.get("below_bytes"))
     figures = (
-        Figure(units.nbytes(found.value or 0.0), small, cell),
+        number_of(found.value or 0.0, units.nbytes, cell, small),
         Figure(_doubt(samples)),
         Figure(f"{number(found.detail.get('worked')) or 0:.0f} times"),
-        Figure(units.nbytes(below)) if below else NO_FIGURE,
+        number_of(below or None, units.nbytes),
         Figure(_HOWS.get(str(found.detail.get("below_how")), units.NONE)),
     )
     return Row(name, figures, isolator)

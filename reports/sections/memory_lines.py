@@ -1,9 +1,10 @@
 """The ledger of memory line by line: of each further instance, and of what comes once."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from isobench.reports import units
-from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, estimated
+from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, estimated, number_of
 from isobench.reports.stats import Estimate
 from isobench.reports.stats_lines import Line
 from isobench.reports.summary import KERNEL_LINES, MEMORY_LINES, Isolator, Memory, Summary
@@ -80,6 +81,7 @@ def _peak(memory: Memory) -> tuple[Figure, Figure]:
     if peak is None:
         return NO_FIGURE, NO_FIGURE
     if peak.charged is None:
-        return Figure(units.nbytes(peak.resident), cell=peak.cell), NO_FIGURE
-    charged = f"{'≤ ' if peak.bound else ''}{units.nbytes(peak.charged)}"
-    return Figure(units.nbytes(peak.resident), cell=peak.cell), Figure(charged, cell=peak.cell)
+        return number_of(peak.resident, units.nbytes, peak.cell), NO_FIGURE
+    charged = number_of(peak.charged, units.nbytes, peak.cell)
+    bound = replace(charged, text=f"≤ {charged.text}") if peak.bound else charged
+    return number_of(peak.resident, units.nbytes, peak.cell), bound

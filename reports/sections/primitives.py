@@ -48,10 +48,11 @@ def section(summary: Summary) -> Section | None:
     cells = tuple(cell for cell in summary.cells if cell.benchmark == NAME)
     alone = _alone([cell for cell in cells if cell.id not in _SEQUENCES])
     sequences = [cell for cell in cells if cell.id in _SEQUENCES and steps(cell)]
-    tables = (*((alone,) if alone else ()), *(_sequence(cell) for cell in sequences))
+    told = tuple(_sequence(cell) for cell in sequences)
+    tables = (*((alone,) if alone else ()), *told)
     if not tables:
         return None
-    return Section(NAME, "Kernel primitives", _LEAD, tables, tuple(_plot(cell) for cell in sequences))
+    return Section(NAME, "Kernel primitives", _LEAD, tables, tuple(map(_plot, sequences, told)))
 
 
 def steps(cell: CellSummary) -> tuple[Step, ...]:
@@ -112,7 +113,7 @@ def _sequence(cell: CellSummary) -> Table:
     return Table(f"{title}, medians", "step", columns, tuple(rows), note, brief=False)
 
 
-def _plot(cell: CellSummary) -> Plot:
+def _plot(cell: CellSummary, data: Table) -> Plot:
     key, title = _SEQUENCES[cell.id]
 
     def draw(width_px: int) -> Drawing:
@@ -122,7 +123,7 @@ def _plot(cell: CellSummary) -> Plot:
         return stairs(bars, width_px)
 
     caption = f"{title}: each step begins where the one before has ended (medians)."
-    return Plot(f"{NAME}-{key}", f"{title}, time since the begin", caption, draw)
+    return Plot(f"{NAME}-{key}", f"{title}, time since the begin", caption, draw, data)
 
 
 def _primitive(cell: CellSummary) -> str:

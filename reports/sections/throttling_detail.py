@@ -6,9 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from isobench.reports import units
+from isobench.reports import spell_tables, units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Table, estimated
+from isobench.reports.section import (
+    NO_FIGURE,
+    Column,
+    Figure,
+    Plot,
+    Row,
+    Section,
+    Table,
+    estimated,
+    number_of,
+)
 from isobench.reports.spells import Spell
 from isobench.reports.summary import Summary
 
@@ -43,25 +53,26 @@ def section(summary: Summary) -> Section | None:
         caption = (
             "Median error by limit and period, one panel an isolator; in a cell of thread counts the worst."
         )
-        plots.append(_plot("throttling-errors", "Error by quota and period", caption, _errors, spells))
+        label = "Error by quota and period"
+        plots.append(_plot("throttling-errors", caption, _errors, spells, spell_tables.errors(spells, label)))
     pictured = _pictured(spells)
     what = f"{_words(pictured[0].limit)}: "
     plots.append(
         _plot(
             "throttling-timeline",
-            "Run and stall over the first periods",
             what + "filled where a thread runs, over the first three periods of a window; a line a thread.",
             _timeline,
             pictured,
+            spell_tables.timeline(pictured, "Run and stall over the first periods"),
         )
     )
     plots.append(
         _plot(
             "throttling-stalls",
-            "Stalls by their length, logarithmic",
             what + "stalls a second by their length; both axes are logarithmic.",
             _stalls,
             pictured,
+            spell_tables.stalls(pictured, "Stalls by their length"),
         )
     )
     return Section(
@@ -114,12 +125,12 @@ def _plain(value: float) -> str:
 
 def _middle(spell: Spell, key: str, form: units.Format) -> Figure:
     found = spell.middle(key)
-    return NO_FIGURE if found is None else Figure(form(found))
+    return number_of(found, form)
 
 
 def _worst(spell: Spell, key: str, form: units.Format) -> Figure:
     found = spell.values(key)
-    return Figure(form(max(found))) if found else NO_FIGURE
+    return number_of(max(found, default=None), form)
 
 
 def _use(spell: Spell) -> Figure:
@@ -136,7 +147,7 @@ def _stopped(spell: Spell) -> Figure:
 
 def _waiting(spell: Spell) -> Figure:
     waited, window = sum(spell.values("throttled_s")), sum(spell.values("window_s"))
-    return Figure(units.seconds(waited / window)) if window else NO_FIGURE
+    return number_of(waited / window if window else None, units.seconds)
 
 
 _COLUMNS: tuple[tuple[Column, Callable[[Spell], Figure]], ...] = (
@@ -169,12 +180,12 @@ def _table(spells: Sequence[Spell]) -> Table:
 
 def _plot(
     key: str,
-    label: str,
     caption: str,
     draw: Callable[[Sequence[Spell], int], Drawing],
     spells: Sequence[Spell],
+    data: Table,
 ) -> Plot:
-    return Plot(key, label, caption, lambda width_px: draw(spells, width_px))
+    return Plot(key, data.title, caption, lambda width_px: draw(spells, width_px), data)
 
 
 def _errors(spells: Sequence[Spell], width_px: int) -> Drawing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, estimated
+from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table, estimated, number_of
 from isobench.reports.stats import Estimate, median
 from isobench.reports.summary import CellSummary, Isolator, Summary, number
 
@@ -104,4 +104,4 @@ def _figure(one: Served, free: Served | None, metric: str) -> Figure:
         return estimated(found, units.seconds, one.cell)
     added = found.value - without.value
     sign = "+" if added >= 0 else "-"
-    return Figure(units.seconds(found.value), f"{sign}{units.seconds(abs(added))}", one.cell)
+    return number_of(found.value, units.seconds, one.cell, f"{sign}{units.seconds(abs(added))}")

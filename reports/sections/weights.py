@@ -6,7 +6,7 @@ from statistics import median
 from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.section import NO_FIGURE, Column, Figure, Row, Section, Table
+from isobench.reports.section import Column, Figure, Row, Section, Table, number_of
 from isobench.reports.summary import CellSummary, Isolator, Summary, number
 
 NAME = "weights"
@@ -76,7 +76,7 @@ def _row(isolator: Isolator, cell: CellSummary) -> Row:
         Figure(f"{kept}, {100 * worst:+.2f} hundredths", "", cell),
         Figure(_shares([one.promised for one in siblings])),
         Figure(_shares([one.got for one in siblings])),
-        Figure(units.seconds(median(settled))) if settled else NO_FIGURE,
+        number_of(median(settled) if settled else None, units.seconds),
         Figure(_in_force(cell)),
     )
     return Row(f"{isolator.name}, {params.get('ratio')} on {where}", figures, isolator)

@@ -45,12 +45,16 @@ def section(summary: Summary) -> Section | None:
     started = [(name, found) for name in names if (found := starts_of(summary, name)).isolators]
     if not started:
         return None
+    tables = tuple(_table(name, found) for name, found in started)
     return Section(
         "workloads",
         "Workloads of your own",
         _LEAD,
-        tuple(_table(name, found) for name, found in started),
-        tuple(_plot(number, name, found) for number, (name, found) in enumerate(started, start=1)),
+        tables,
+        tuple(
+            _plot(number, *named, table)
+            for number, (named, table) in enumerate(zip(started, tables, strict=True), start=1)
+        ),
     )
 
 
@@ -85,11 +89,11 @@ def _figures(startup: Startup) -> tuple[Figure, ...]:
     )
 
 
-def _plot(number: int, name: str, found: Summary) -> Plot:
+def _plot(number: int, name: str, found: Summary, data: Table) -> Plot:
     def draw(width_px: int) -> Drawing:
         from isobench.reports.chart_startup import strips  # noqa: PLC0415 - matplotlib takes its time
 
         return strips(found, width_px)
 
     caption = f"{name}: one point a start. The long bar is the median, the line through it its 95 % interval."
-    return Plot(f"workload-{number}", f"Time until {name} is ready, logarithmic", caption, draw)
+    return Plot(f"workload-{number}", f"Time until {name} is ready, logarithmic", caption, draw, data)

@@ -85,7 +85,8 @@ def test_section_in_markdown_is_a_table_with_its_title(summary: Summary) -> None
 
 def test_estimate_shows_an_interval_only_where_its_limits_differ() -> None:
     assert estimated(None, seconds) == NO_FIGURE
-    assert estimated(Estimate(1.0, Interval(0.9, 1.1)), seconds) == Figure("1.00 s", "900 ms to 1.10 s")
+    wide = Estimate(1.0, Interval(0.9, 1.1))
+    assert estimated(wide, seconds) == Figure("1.00 s", "900 ms to 1.10 s", None, wide, "second")
     assert estimated(Estimate(1.0, Interval(0.9999, 1.0001)), seconds).small == ""
 
 
