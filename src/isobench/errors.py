@@ -6,6 +6,7 @@
     ├── RegressionError     1  the gate has found that something got worse
     ├── UsageError          2  the call, the matrix or a file it names is wrong
     │   ├── MatrixError        a key of matrix.toml: file, table, key, found, allowed
+    │   ├── PolicyError        the same of gate.toml
     │   ├── ImageError         a root file system that cannot be imported: archive, entry, why
     │   ├── ResultsError       a result folder that is missing, foreign, newer or damaged
     │   └── OutputError        a place we were told to write to and cannot
@@ -49,6 +50,10 @@ class UsageError(IsobenchError):
 
 class MatrixError(UsageError):
     """The matrix file is wrong; the message has one line a mistake."""
+
+
+class PolicyError(UsageError):
+    """The thresholds of a gate are wrong; the message has one line a mistake."""
 
 
 class ImageError(UsageError):

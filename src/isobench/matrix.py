@@ -1,7 +1,5 @@
 """Reading and checking matrix.toml, and the matrix that stands in where there is no file."""
 
-import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
 from isobench.errors import MatrixError, UsageError
 from isobench.isolators.registry import DEFAULT as DEFAULT_ISOLATORS
 from isobench.isolators.registry import REGISTRY as ISOLATORS
-from isobench.mistakes import Mistakes, show
+from isobench.mistakes import Mistakes, parse_toml, show
 from isobench.plan import BenchmarkEntry, IsolatorEntry, Matrix, narrow
 from isobench.plugins import Registry
 from isobench.workloads import WorkloadEntry, fit_for_a_path, read_entry
@@ -115,7 +113,7 @@ def read_matrix(path: Path) -> Matrix:
         text = path.read_bytes()
     except OSError as error:
         raise MatrixError(f"{path}: the matrix cannot be read: {error.strerror}") from error
-    return parse_matrix(_toml(text, str(path)), str(path), path.parent)
+    return parse_matrix(parse_toml(text, str(path)), str(path), path.parent)
 
 
 def parse_matrix(tables: Mapping[str, Any], source: str, folder: Path = Path()) -> Matrix:
@@ -152,28 +150,6 @@ def _what_can_be_used(table: object) -> RunTable:
         return RunTable.model_validate({"benchmarks": table["benchmarks"]})
     except (ValueError, KeyError):
         return RunTable()
-
-
-def _toml(text: bytes, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text.decode())
-    except UnicodeDecodeError as error:
-        raise MatrixError(f"{source}:{_position(text[: error.start])}: not UTF-8, which TOML is") from error
-    except tomllib.TOMLDecodeError as error:
-        # Until Python 3.14 the position is in the message only.
-        message, _, place = str(error).rstrip(")").rpartition(" (at ")
-        found = re.fullmatch(r"line (\d+), column (\d+)", place)
-        position = f"{found[1]}:{found[2]}" if found else _position(text)
-        raise MatrixError(f"{source}:{position}: not TOML: {message}") from error
-    except RecursionError as error:
-        raise MatrixError(f"{source}: not a matrix: nested too deeply") from error
-
-
-def _position(before: bytes) -> str:
-    """``line:column`` of what comes after these bytes, both counted from 1."""
-    line = before.count(b"\n") + 1
-    column = len(before) - before.rfind(b"\n")
-    return f"{line}:{column}"
 
 
 def _isolators(mistakes: Mistakes, found: object) -> tuple[IsolatorEntry, ...]:

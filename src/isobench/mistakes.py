@@ -2,14 +2,16 @@
 
 import json
 import math
+import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from isobench.errors import MatrixError
+from isobench.errors import MatrixError, UsageError
 from isobench.plugins import did_you_mean
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -24,6 +26,8 @@ class Mistakes:
     source: str
     """The name of the file."""
     lines: list[str] = field(default_factory=list)
+    error: type[UsageError] = MatrixError
+    """What is raised for them."""
 
     def add(self, table: str, key: str, text: str) -> None:
         """Note one, at a key of a table."""
@@ -31,9 +35,9 @@ class Mistakes:
         self.lines.append(f"{self.source}: {where}: {text}")
 
     def raise_if_any(self) -> None:
-        """Raise :class:`isobench.errors.MatrixError` with a line for each."""
+        """Raise the file's error with a line for each."""
         if self.lines:
-            raise MatrixError("\n".join(self.lines))
+            raise self.error("\n".join(self.lines))
 
     def unless_known(self, table: str, key: str, found: str, allowed: Sequence[str]) -> bool:
         """Whether ``found`` is one of the allowed words; else a mistake that names them."""
@@ -69,6 +73,29 @@ class Mistakes:
         else:
             rule = details["msg"].removeprefix("Input should be ")
             self.add(table, key, f"found {show(details['input'])}; allowed: {rule}")
+
+
+def parse_toml(text: bytes, source: str, error: type[UsageError] = MatrixError) -> dict[str, Any]:
+    """The tables of a file; raises ``error`` with the place in it where it is no TOML."""
+    try:
+        return tomllib.loads(text.decode())
+    except UnicodeDecodeError as fault:
+        raise error(f"{source}:{_position(text[: fault.start])}: not UTF-8, which TOML is") from fault
+    except tomllib.TOMLDecodeError as fault:
+        # Until Python 3.14 the position is in the message only.
+        message, _, place = str(fault).rstrip(")").rpartition(" (at ")
+        found = re.fullmatch(r"line (\d+), column (\d+)", place)
+        position = f"{found[1]}:{found[2]}" if found else _position(text)
+        raise error(f"{source}:{position}: not TOML: {message}") from fault
+    except RecursionError as fault:
+        raise error(f"{source}: nested too deeply") from fault
+
+
+def _position(before: bytes) -> str:
+    """``line:column`` of what comes after these bytes, both counted from 1."""
+    line = before.count(b"\n") + 1
+    column = len(before) - before.rfind(b"\n")
+    return f"{line}:{column}"
 
 
 def show(value: object) -> str:

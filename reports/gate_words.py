@@ -1,0 +1,42 @@
+"""Changes and thresholds as the gate says them; the same on every face."""
+
+from isobench.reports import units
+from isobench.reports.gate_values import Judgement, Metric, Scale, Stage, Threshold, changed
+
+
+def size(amount: float, metric: Metric) -> str:
+    """How large a change is, without a sign: ``5.00 %``, ``256 KiB``, ``0.5``."""
+    return change(abs(amount), metric).lstrip("+")
+
+
+def change(amount: float, metric: Metric) -> str:
+    """What B is to A: ``+12.30 %`` of a ratio less 1, ``-40.0 KiB`` of a difference; errors in points."""
+    if metric.scale is Scale.RATIO:
+        return units.percent(amount)
+    sign = "+" if amount > 0 else ""
+    if metric.unit == "ratio":
+        return f"{100 * amount:+.2f} points"
+    if metric.unit == "count":
+        return f"{amount:+.3g}"
+    return f"{sign}{units.quantity(amount, metric.unit)}"
+
+
+def limits(threshold: Threshold, metric: Metric) -> str:
+    """``±5.00 %``."""
+    return f"±{size(threshold.delta, metric)}"
+
+
+def stage_change(stage: Stage, metric: Metric) -> str:
+    """``+12.30 % (+9.80 % to +14.90 %)``."""
+    found = changed(stage.theta, metric.scale)
+    if found.interval is None:
+        return change(found.value, metric)
+    low, high = (change(end, metric) for end in (found.interval.low, found.interval.high))
+    return f"{change(found.value, metric)} ({low} to {high})"
+
+
+def detectable(judgement: Judgement) -> str:
+    """The change that would have been found; a dash where nothing was compared."""
+    if judgement.stage is None:
+        return units.NONE
+    return size(judgement.stage.detectable, judgement.metric)
