@@ -2,9 +2,11 @@
 
 A wheel carries the compiled agent and is therefore tagged with its platform; the sdist carries the
 sources only; an editable install has the agent built in place. ``ISOBENCH_BUILD_AGENT=no`` leaves the agent
-out, for a machine that only renders what others measured.
+out, for a machine that only renders what others measured; ``ISOBENCH_MACHINE=aarch64`` makes a wheel for
+another kind of machine than this one.
 """
 
+import platform
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +17,7 @@ from setuptools.command.build import build
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
-from build_agent import AGENT_DIR, BINARY, BuildError, agent_is_wanted, compile_agent
+from build_agent import AGENT_DIR, BINARY, BuildError, agent_is_wanted, compile_agent, target_machine
 
 ROOT = Path(__file__).resolve().parent
 
@@ -68,7 +70,10 @@ class PlatformWheel(bdist_wheel):
     """A wheel for any Python 3 of this platform: the agent is a program, not an extension module."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        return ("py3", "none", super().get_tag()[2])
+        platform_tag = super().get_tag()[2]
+        if (machine := target_machine()) != platform.machine():
+            platform_tag = f"linux_{machine}"
+        return ("py3", "none", platform_tag)
 
 
 class PlatformDistribution(Distribution):

@@ -19,6 +19,7 @@ BINARY = AGENT_DIR / "isoagent"
 FLAGS = ("-std=gnu11", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror")
 
 REMEDY = "apt-get install --no-install-recommends musl-tools gcc   (or: python3 -m pip install ziglang)"
+CROSS_REMEDY = "python3 -m pip install --require-hashes -r constraints-zig.txt"
 
 
 class BuildError(Exception):
@@ -30,21 +31,32 @@ def agent_is_wanted() -> bool:
     return os.environ.get("ISOBENCH_BUILD_AGENT") != "no"
 
 
+def target_machine() -> str:
+    """The machine the agent is for, as ``uname -m`` calls it: ``ISOBENCH_MACHINE``, else this one."""
+    return os.environ.get("ISOBENCH_MACHINE") or platform.machine()
+
+
 def has_musl_gcc() -> bool:
     """Whether musl-gcc works: it is a wrapper and needs gcc, which Debian's musl-tools does not pull in."""
     return shutil.which("musl-gcc") is not None and shutil.which("gcc") is not None
 
 
-def find_compiler() -> tuple[str, ...]:
+def find_compiler(machine: str | None = None) -> tuple[str, ...]:
     """The command that compiles C against static musl: musl-gcc, else the ziglang wheel of this Python.
 
-    Not glibc: a static glibc program is twenty times larger and takes four times as long to start.
+    For another machine than this one only the latter. Not glibc: a static glibc program is twenty times
+    larger and takes four times as long to start.
     """
-    if has_musl_gcc():
+    machine = machine or target_machine()
+    if machine == platform.machine() and has_musl_gcc():
         return ("musl-gcc",)
     if importlib.util.find_spec("ziglang") is not None:
-        target = f"{platform.machine()}-linux-musl"
-        return (sys.executable, "-m", "ziglang", "cc", "-target", target)
+        return (sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-musl")
+    if machine != platform.machine():
+        raise BuildError(
+            f"the agent cannot be compiled for {machine} on this {platform.machine()}: "
+            f"that takes the ziglang package, which is not installed\nmend it with: {CROSS_REMEDY}"
+        )
     raise BuildError(
         "the agent cannot be compiled: neither musl-gcc with gcc nor the ziglang package was found\n"
         f"mend it with: {REMEDY}"

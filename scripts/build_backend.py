@@ -1,9 +1,11 @@
-"""The build backend: setuptools, which asks for the ziglang wheel only where musl-gcc is missing.
+"""The build backend: setuptools, which asks for the ziglang wheel only where musl-gcc will not do.
 
 PEP 517 lets a backend answer what a build needs on this very host; pyproject.toml cannot.
 """
 
-from build_agent import agent_is_wanted, has_musl_gcc
+import platform
+
+from build_agent import agent_is_wanted, has_musl_gcc, target_machine
 from setuptools import build_meta
 from setuptools.build_meta import (
     build_editable,
@@ -29,7 +31,8 @@ Settings = dict[str, str | list[str] | None] | None
 
 
 def _compiler() -> list[str]:
-    return ["ziglang>=0.13"] if agent_is_wanted() and not has_musl_gcc() else []
+    own = target_machine() == platform.machine() and has_musl_gcc()
+    return ["ziglang>=0.13"] if agent_is_wanted() and not own else []
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:

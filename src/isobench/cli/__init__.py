@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from isobench import __version__
-from isobench.cli import clean, compare, doctor, exits, export, listing, output, report, run
+from isobench.cli import batch, clean, compare, doctor, exits, export, listing, output, report, run
 
 app = typer.Typer(
     rich_markup_mode=None,  # its help takes twice the time
@@ -30,6 +30,7 @@ app.command(short_help="Make an HTML report from result folders.")(report.report
 app.command(short_help="What changed from one run to another.")(compare.compare)
 app.command(short_help="Write a run in the format of another tool.")(export.export)
 app.add_typer(listing.app, name="list", short_help="What a matrix can name.")
+app.add_typer(batch.app, name="batch", hidden=True)
 app.command(short_help="Remove what ended runs left behind.")(clean.clean)
 
 
