@@ -130,6 +130,10 @@ class DisturbanceRecord:
     """How often a core was slowed down for its heat."""
 
 
+CONTROL, AGAIN = ".control", ".again"
+"""What is put behind a name for the control, and for B where it is A itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class ABRecord:
     """A run that compares two sides: each block holds A, B and the control of every comparison.
@@ -148,14 +152,20 @@ class ABRecord:
     """Of the first stage, fixed before the run: 0 … blocks-1. A second one measures as many anew."""
     detect: float | None = None
     """The change as a ratio that the user asked to see; the plan was made for it."""
-    starts: Mapping[str, int] = field(default_factory=dict)
-    """How many starts make the value of one side in one block, by comparison."""
+    starts: int | None = None
+    """So many starts make the value of one side in one block, where starts are measured; None: as the matrix
+    has it."""
     noise: Mapping[str, float] = field(default_factory=dict)
     """How far A/A comparisons of earlier runs on this host lay apart, as a ratio, by comparison."""
     policy: Mapping[str, Any] = field(default_factory=dict)
     """The thresholds in the shape of gate.toml, as the run began; empty: the defaults."""
     confirm: tuple[str, ...] | None = None
     """The comparisons that the second stage measures on fresh blocks; None: the first was not judged yet."""
+
+    @property
+    def itself(self) -> bool:
+        """A is compared with itself: B is A under another name, as the control is."""
+        return self.b == f"{self.a}{AGAIN}"
 
     def side(self, isolator: str, workload: str) -> Side | None:
         """Which side a cell is on; None: on none, it is measured beside them (the audit)."""

@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from isobench.errors import UsageError
-from isobench.journal import ABRecord
+from isobench.journal import AGAIN, CONTROL, ABRecord
 from isobench.model import Cell
 from isobench.plan import BenchmarkEntry, Matrix
 from isobench.plugins import did_you_mean
 from isobench.schedule import Turn, schedule
-
-CONTROL, AGAIN = ".control", ".again"
-"""What is put behind a name for the control, and for B where it is A itself."""
 
 MIN_BLOCKS = 12
 """Of a comparison. With fewer, an exact test of ranks can hardly be sure of anything after a correction."""
@@ -64,6 +61,7 @@ def two_sides(matrix: Matrix, sides: Sides) -> tuple[Matrix, ABRecord]:
         b=sides.b if sides.b != sides.a else f"{sides.a}{AGAIN}",
         control=f"{sides.a}{CONTROL}",
         blocks=sides.blocks,
+        starts=sides.starts,
     )
     names = (record.a, record.b, record.control)
     benchmarks = tuple(_repeated(entry, sides, names, record) for entry in matrix.benchmarks)

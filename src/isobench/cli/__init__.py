@@ -13,20 +13,22 @@ from typing import Annotated
 import typer
 
 from isobench import __version__
-from isobench.cli import batch, clean, compare, doctor, exits, export, listing, output, report, run
+from isobench.cli import ab, batch, clean, compare, doctor, exits, export, gate, listing, output, report, run
 
 app = typer.Typer(
     rich_markup_mode=None,  # its help takes twice the time
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all well · 2 wrong call or file · 3 unfit host · 4 failed or missing cells · "
-    "5 a defect of isobench · 130 interrupted.",
+    epilog="Exit codes: 0 all well · 1 a regression · 2 wrong call or file · 3 unfit host · "
+    "4 failed or missing cells · 5 a defect of isobench · 130 interrupted.",
 )
 app.command(short_help="What can be measured here, and what is missing.")(doctor.doctor)
 app.command(short_help="Measure, and write a report.")(run.run)
 app.command(short_help="Finish an interrupted run.")(run.resume)
 app.command(short_help="Make an HTML report from result folders.")(report.report)
+app.command(short_help="Measure two sides, and say whether one is worse.")(ab.ab)
+app.command(short_help="The verdict on a run of two sides.")(gate.gate)
 app.command(short_help="What changed from one run to another.")(compare.compare)
 app.command(short_help="Write a run in the format of another tool.")(export.export)
 app.add_typer(listing.app, name="list", short_help="What a matrix can name.")

@@ -45,6 +45,13 @@ def export_formats(incomplete: str) -> list[str]:
     return _beginning(incomplete, FORMATS)
 
 
+def sides(context: typer.Context, incomplete: str) -> list[str]:
+    """What a comparison can be about: the isolators of the matrix, and its workloads."""
+    matrix = _matrix(context)
+    workloads = [] if matrix is None else [entry.name for entry in matrix.workloads]
+    return [*isolators(context, incomplete), *_beginning(incomplete, workloads)]
+
+
 def matrix_files(incomplete: str) -> list[str]:
     """TOML files, and folders on the way to them."""
     return _paths(incomplete, lambda path: path.suffix == ".toml" and path.is_file())

@@ -139,8 +139,15 @@ def resume(
     from isobench.lab import this_host
 
     done = load(folder).done
+    lab = this_host(allow_drop_caches=allow_drop_caches)
     with _before_anything(), progress.shown(output.console(stderr=True), done) as observer:
-        outcome = engine.resume(folder, observer, this_host(allow_drop_caches=allow_drop_caches))
+        outcome = engine.resume(folder, observer, lab)
+    if outcome.record.ab is not None and outcome.status != "interrupted":
+        from isobench.cli import ab_run, verdicts
+
+        if (judged := ab_run.finished(folder, lab)) is not None:
+            verdicts.tell(judged, json=json)
+        return
     _finish(outcome, report=report, json=json)
 
 

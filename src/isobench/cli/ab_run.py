@@ -1,0 +1,235 @@
+"""The course of ``isobench ab``: a plan from what is known of the host, two stages, a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isobench import engine
+from isobench.cli import output, progress
+from isobench.cli.progress import duration
+from isobench.cli.report import REPORT_FILE, write
+from isobench.cli.verdicts import Judged
+from isobench.journal import ABRecord, load
+from isobench.lab import Lab, this_host
+from isobench.reports import gate_history, units
+from isobench.reports.gate import candidates, judge
+from isobench.reports.gate_plan import Plan, PlanLine, plan
+from isobench.reports.gate_policy import Subject, parse_policy
+from isobench.reports.gate_values import Scale
+from isobench.sides import Sides, two_sides
+from isobench.state import state_dir
+
+if TYPE_CHECKING:
+    from isobench.outcome import Outcome
+    from isobench.plan import Matrix
+    from isobench.reports.gate_history import AAEntry
+    from isobench.reports.gate_policy import Policy
+
+PILOT_BLOCKS, PILOT_STARTS = 12, 8
+"""Of the comparison of A with itself that a plan is made from where there is no history yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    matrix: Matrix
+    sides: Sides
+    detect: float | None
+    policy: Policy
+    out: Path | None
+    tune: bool
+
+
+def history_file() -> Path:
+    """Where this host keeps how far things alike lay apart."""
+    return state_dir() / "history" / "alike.jsonl"
+
+
+def show_plan(wanted: Wanted, *, json: bool) -> None:
+    """Print what would be done; starts nothing."""
+    _, ab = two_sides(wanted.matrix, wanted.sides)  # a wrong name is told first
+    lab = this_host()
+    made = _planned(wanted, ab, _history(wanted, ab, lab))
+    if json:
+        output.print_json(as_json(made))
+    elif made.lines:
+        _print_plan(wanted, made)
+    else:
+        output.note(_no_history(wanted))
+
+
+def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
+    """Measure and judge; None when it was interrupted, which has been told.
+
+    ``keep``: write the report, and remember for later plans how far things alike lay apart.
+    """
+    _, ab = two_sides(wanted.matrix, wanted.sides)
+    lab = this_host()
+    entries = _history(wanted, ab, lab)
+    if not entries and wanted.sides.starts is None:
+        output.note(_no_history(wanted))
+        if (found := _pilot(wanted, lab)) is None:
+            return None
+        entries = found
+    made = _planned(wanted, ab, entries)
+    _print_plan(wanted, made)
+    matrix, ab = two_sides(wanted.matrix, replace(wanted.sides, starts=wanted.sides.starts or made.starts))
+    ab = replace(ab, detect=wanted.detect, policy=wanted.policy.tables(), noise=_noise(made, entries))
+    with progress.shown(output.console(stderr=True)) as observer:
+        outcome = engine.run(matrix, wanted.out, observer, lab, tune=wanted.tune, ab=ab)
+    return None if _broken_off(outcome) else finished(outcome.folder, lab, wanted.policy, keep=keep)
+
+
+def finished(folder: Path, lab: Lab, policy: Policy | None = None, *, keep: bool = True) -> Judged | None:
+    """From a measured first stage, or a second one, to the verdict; None when it was interrupted."""
+    run = load(folder)
+    ab = run.record.ab
+    if policy is None:
+        policy = parse_policy(ab.policy if ab else {}, str(folder))
+    if ab is not None and ab.confirm is None:
+        found = candidates(run, policy)
+        if found:
+            output.note(f"seen again on {ab.blocks} fresh blocks: {', '.join(found)}")
+        with progress.shown(output.console(stderr=True), run.done) as observer:
+            if _broken_off(engine.confirm(folder, found, observer, lab)):
+                return None
+        run = load(folder)
+    if not keep:
+        return Judged(folder, judge(run, policy))
+    gate_history.append_entries(history_file(), gate_history.entries_of(run))
+    return Judged(folder, judge(run, policy), write([folder], folder / REPORT_FILE))
+
+
+def _history(wanted: Wanted, ab: ABRecord, lab: Lab) -> tuple[AAEntry, ...]:
+    """Earlier comparisons with this baseline on this host."""
+    kept = gate_history.read_entries(history_file())
+    if not kept:
+        return ()
+    subject = gate_history.subject_digest(wanted.matrix.to_dict(), ab.by, ab.a)
+    with lab.open_site() as site:
+        host = gate_history.host_digest(lab.host(site), tuned=wanted.tune)
+    return tuple(one for one in kept if (one.host, one.subject) == (host, subject))
+
+
+def _pilot(wanted: Wanted, lab: Lab) -> tuple[AAEntry, ...] | None:
+    """A compared with itself, a run of its own; None when it was interrupted."""
+    sides = Sides(wanted.sides.a, wanted.sides.a, PILOT_BLOCKS, PILOT_STARTS)
+    matrix, ab = two_sides(wanted.matrix, sides)
+    out = None if wanted.out is None else wanted.out.with_name(f"{wanted.out.name}-pilot")
+    with progress.shown(output.console(stderr=True)) as observer:
+        outcome = engine.run(matrix, out, observer, lab, tune=wanted.tune, ab=ab)
+    if _broken_off(outcome):
+        return None
+    found = gate_history.entries_of(load(outcome.folder), pilot=True)
+    gate_history.append_entries(history_file(), found)
+    return found
+
+
+def _planned(wanted: Wanted, ab: ABRecord, entries: tuple[AAEntry, ...]) -> Plan:
+    subjects = {
+        ab.comparison(cell): Subject(
+            benchmark=cell.benchmark,
+            isolators=frozenset({ab.a, ab.b, ab.control} if ab.by == "isolator" else {cell.isolator}),
+            workloads=frozenset({ab.a, ab.b, ab.control} if ab.by == "workload" else {cell.workload}),
+        )
+        for _, _, cells in two_sides(wanted.matrix, wanted.sides)[0].cells()
+        for cell in cells
+        if ab.side(cell.isolator, cell.workload)
+    }
+    return plan(
+        entries,
+        subjects,
+        wanted.policy,
+        blocks=wanted.sides.blocks,
+        detect=wanted.detect,
+        starts=wanted.sides.starts,
+    )
+
+
+def _noise(made: Plan, entries: tuple[AAEntry, ...]) -> dict[str, float]:
+    """How far things alike usually lie apart, by comparison: of the first metric, which it is about."""
+    found: dict[str, float] = {}
+    for line in made.lines:
+        own = [e for e in entries if (e.comparison, e.metric) == (line.comparison, line.metric.name)]
+        usual = gate_history.usual_distance(own, line.metric.scale)
+        if usual is not None and line.metric.scale is Scale.RATIO:
+            found.setdefault(line.comparison, usual)
+    return found
+
+
+def _broken_off(outcome: Outcome) -> bool:
+    if outcome.status != "interrupted":
+        return False
+    output.note(f"interrupted; everything measured is kept in {outcome.folder}")
+    output.note(f"to measure the rest and to judge it: {outcome.resume_command}")
+    return True
+
+
+def _no_history(wanted: Wanted) -> str:
+    return (
+        f"nothing is known yet of how far {wanted.sides.a} differs from itself on this host: "
+        f"a comparison of it with itself comes first ({PILOT_BLOCKS} blocks)"
+    )
+
+
+def as_json(made: Plan) -> dict[str, Any]:
+    """The plan as plain values; the keys are part of the interface."""
+    return {
+        "blocks": made.blocks,
+        "starts": made.starts,
+        "stage_s": round(made.stage_s, 3),
+        "comparisons": [
+            {
+                **asdict(line),
+                "metric": line.metric.name,
+                "unit": line.metric.unit,
+                "scale": line.metric.scale.value,
+                "threshold": line.threshold.delta,
+                "threshold_from": line.threshold.source.value,
+            }
+            for line in made.lines
+        ],
+    }
+
+
+def _print_plan(wanted: Wanted, made: Plan) -> None:
+    """On standard error: it is no result."""
+    from rich.table import Table
+
+    console = output.console(stderr=True)
+    sides = wanted.sides
+    starts = sides.starts or made.starts
+    each = f" of {starts} starts a side" if starts else ""
+    console.print(f"{sides.a} (A) against {sides.b} (B): {sides.blocks} blocks{each}", soft_wrap=True)
+    if not made.lines:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("comparison", overflow="fold")
+    for title in ("A", "threshold", "seen 4 in 5", "seen 19 in 20", "one stage"):
+        table.add_column(title, justify="right")
+    for line in made.lines:
+        form = _form(line)
+        table.add_row(
+            f"{line.comparison} {line.metric.name}",
+            units.quantity(line.a, line.metric.unit),
+            *(form(value) for value in (line.threshold.delta, line.detectable, line.sure)),
+            duration(line.stage_s),
+        )
+    console.print(table)
+    for line in made.lines:
+        if line.lack:
+            what = f"{line.comparison} {line.metric.name}: a change of {_form(line)(line.wanted)}"
+            output.note(f"{what} would not be seen: {line.lack}")
+    output.note(
+        f"about {duration(made.stage_s)}, and as long again for what has to be seen twice; "
+        f"planned from {max(line.runs for line in made.lines)} earlier run(s)"
+    )
+
+
+def _form(line: PlanLine) -> units.Format:
+    if line.metric.scale is Scale.RATIO:
+        return units.percent
+    return lambda value: units.quantity(value, line.metric.unit)

@@ -1,0 +1,62 @@
+"""``isobench gate``: the verdict on a run of two sides, from its result files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isobench.cli import names, verdicts
+from isobench.errors import UsageError
+
+
+def gate(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR",
+            help="The folder of a run by `isobench ab`.",
+            autocompletion=names.result_folders,
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test", help="Instead: see on this host that a known delay is found, and no other one."
+        ),
+    ] = False,
+    policy: verdicts.PolicyFile = None,
+    strict: verdicts.Strict = False,
+    allow_missing: verdicts.AllowMissing = False,
+    markdown: verdicts.Markdown = None,
+    junit: verdicts.JUnit = None,
+    github: verdicts.GitHub = False,
+    json: verdicts.Json = False,
+) -> None:
+    """Judge a run that `isobench ab` has measured, again or on another host; needs no root and no isolator.
+
+    Exits with 1 for a regression, 3 for a host that was too restless (with --strict: for anything that could
+    not be shown), 4 when something is missing.
+    """
+    if self_test:
+        from isobench.cli import selftest
+
+        if folder is not None:
+            raise UsageError(f"--self-test measures by itself and cannot go with {folder}")
+        selftest.check(json=json)
+        return
+    if folder is None:
+        raise UsageError(
+            "the folder of a run is missing", remedy="isobench gate DIR, or isobench gate --self-test"
+        )
+    from isobench.journal import load
+    from isobench.reports.gate import judge
+
+    run = load(folder)
+    asked = verdicts.policy(policy, strict=strict, allow_missing=allow_missing, recorded=run.record.ab)
+    verdicts.tell(
+        verdicts.Judged(folder, judge(run, asked)), markdown=markdown, junit=junit, github=github, json=json
+    )
