@@ -104,10 +104,10 @@ def append_entries(file: Path, entries: Iterable[AAEntry]) -> None:
 
     Raises :class:`isobench.errors.OutputError`.
     """
-    known = {(old.run_id, old.comparison, old.metric) for old in read_entries(file)}
-    fresh = [one for one in entries if (one.run_id, one.comparison, one.metric) not in known]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        known = {(old.run_id, old.comparison, old.metric) for old in read_entries(file)}
+        fresh = [one for one in entries if (one.run_id, one.comparison, one.metric) not in known]
         # One write: lines of two runs that end at once do not mix.
         fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

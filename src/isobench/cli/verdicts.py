@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,9 +84,9 @@ def tell(
 
     report = judged.report
     if markdown is not None:
-        _write(markdown, gate_text.markdown(report))
+        _write(markdown, gate_text.as_markdown(report))
     if junit is not None:
-        _write(junit, gate_junit.xml(report))
+        _write(junit, gate_junit.as_junit(report))
     if json:
         output.print_json({**gate_json.as_json(report), "folder": str(judged.folder)})
     else:
@@ -94,7 +95,9 @@ def tell(
         if judged.page:
             print(f"report:  {judged.page}")
     if github:
-        gate_github.tell(report)
+        print(gate_github.annotations(report), end="")
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            gate_github.append_summary(report, Path(summary))
     if (error := _error(judged)) is not None:
         raise error
 

@@ -1,0 +1,226 @@
+"""isobench ab and gate with scripted isolators: plans, verdicts, files, exit codes, and a kill."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench import lab as lab_module
+from isobench.cli import ab_run, main
+from isobench.cli.ab import ratio
+from isobench.errors import UsageError
+from isobench.fakelab import fake_lab
+from isobench.journal import load
+
+STEADY = [0.050, 0.0505, 0.0495, 0.0502, 0.0498, 0.0501, 0.0499, 0.0503, 0.0497, 0.05]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with a quiet host and a state directory of its own."""
+    quiet = {"load": {"1min": 0.1}, "cpu": {"model": "none", "usable": 2}}
+    monkeypatch.setattr(ab_run, "this_host", lambda **_: fake_lab(tmp_path / "lab", **quiet))
+    monkeypatch.setattr(lab_module, "this_host", lambda **_: fake_lab(tmp_path / "lab", **quiet))
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
+    (tmp_path / "lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def isobench(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A command line, with its exit code, output and errors."""
+    assert place == Path.cwd()
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = main(list(words))
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return call
+
+
+def script(factor: float = 1.0, *, bad: bool = False) -> str:
+    values = [f"{{ value = {value * factor} }}" for value in STEADY]
+    if bad:
+        values[0] = '{ status = "failed", reason = "it broke" }'
+    return f"[{', '.join(values)}]"
+
+
+def matrix(place: Path, factor: float = 1.0, *, bad: bool = False) -> str:
+    """A matrix whose isolator `new` takes ``factor`` times as long as `old`."""
+    file = place / "matrix.toml"
+    file.write_text(
+        '[run]\nbenchmarks = ["fake"]\nseed = 7\n'
+        f'[[isolator]]\nkind = "fake"\nname = "old"\nscript = {script()}\n'
+        f'[[isolator]]\nkind = "fake"\nname = "new"\nscript = {script(factor, bad=bad)}\n'
+    )
+    return str(file)
+
+
+def compare(place: Path, factor: float, *more: str, **how: Any) -> list[str]:  # noqa: ANN401
+    return [
+        *("ab", matrix(place, factor, **how), "--a", "old", "--b", "new", "--starts", "5"),
+        *("--out", "run", *more),
+    ]
+
+
+def test_slower_candidate_is_a_regression_seen_twice_and_ends_with_1(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = isobench(*compare(place, 1.3))
+
+    assert code == 1
+    assert "regression" in out
+    assert "seen again on 20 fresh blocks: fake/ready" in err
+    assert "error: new is worse than old: fake/ready ready" in err
+    run = load(place / "run")
+    assert run.record.ab is not None
+    assert run.record.ab.confirm == ("fake/ready",)
+    assert {sample.block for sample in run.samples} == set(range(40))
+    assert (place / "run" / "report.html").exists()
+
+
+def test_equal_sides_are_equivalent_and_end_with_0(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = isobench(*compare(place, 1.0, "--json"))
+
+    assert (code, "error" in err) == (0, False)
+    verdict = json.loads(out)
+    assert [one["verdict"] for one in verdict["judgements"]] == ["equivalent"]
+    assert verdict["folder"] == "run"
+    assert {sample.block for sample in load(place / "run").samples} == set(range(20))
+
+
+def test_faster_candidate_is_an_improvement_and_ends_with_0(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, _ = isobench(*compare(place, 0.7, "--json"))
+    assert code == 0
+    assert [one["verdict"] for one in json.loads(out)["judgements"]] == ["improvement"]
+
+
+def test_candidate_whose_starts_fail_ends_with_4(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, _, err = isobench(*compare(place, 1.0, bad=True))
+    assert code == 4
+    assert "error: the comparison is not whole" in err
+    assert "it broke" in err
+
+
+def test_verdict_is_written_where_it_is_wanted(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place / "summary.md"))
+    code, out, _ = isobench(*compare(place, 1.3, "--junit", "j.xml", "--markdown", "m.md", "--github"))
+
+    assert code == 1
+    assert ET.parse("j.xml").getroot().findall(".//failure")  # noqa: S314
+    assert "regression" in Path("m.md").read_text()
+    assert "regression" in Path("summary.md").read_text()
+    assert any(line.startswith("::error") for line in out.splitlines())
+
+
+def test_gate_judges_a_run_again_with_other_thresholds(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    isobench(*compare(place, 1.3))
+    Path("gate.toml").write_text(
+        '[[threshold]]\nbenchmark = "fake"\nmetric = "ready"\nrelative = 0.5\nreason = "known to be slow"\n'
+    )
+    code, out, _ = isobench("gate", "run", "--policy", "gate.toml", "--json")
+    assert (code, [one["verdict"] for one in json.loads(out)["judgements"]]) == (0, ["equivalent"])
+    assert isobench("gate", "run")[0] == 1
+
+
+def test_plan_is_made_from_earlier_runs_and_told_before_anything_is_measured(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    words = ("ab", matrix(place, 1.0), "--a", "old", "--b", "new", "--detect", "10%")
+    code, out, err = isobench(*words, "--plan")
+    assert (code, out) == (0, "")
+    assert "nothing is known yet of how far old differs from itself" in err
+    assert not (place / "results").exists()
+
+    code, _, err = isobench(*words, "--out", "first")
+    assert code == 0
+    assert load(place / "first-pilot").record.ab is not None
+    assert err.index("comparison of it with itself comes first") < err.index("old (A) against new (B)")
+
+    code, out, _ = isobench(*words, "--plan", "--json")
+    plan = json.loads(out)
+    assert plan["starts"] >= 3
+    assert plan["comparisons"][0]["comparison"] == "fake/ready"
+    assert plan["comparisons"][0]["runs"] == 2
+
+
+def test_interrupted_comparison_is_finished_and_judged_by_resume(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isobench import measuring
+
+    real, turns = measuring.Measuring.measure, 0
+
+    def interrupted(self: Any, turn: Any, job: Any) -> Any:  # noqa: ANN401
+        nonlocal turns
+        turns += 1
+        if turns == 70:
+            raise KeyboardInterrupt
+        return real(self, turn, job)
+
+    monkeypatch.setattr(measuring.Measuring, "measure", interrupted)
+    _, _, err = isobench(*compare(place, 1.3))
+    assert "isobench resume run" in err
+    assert isobench("gate", "run")[0] == 4
+
+    code, out, _ = isobench("resume", "run")
+
+    assert code == 1
+    assert "regression" in out
+    assert {sample.block for sample in load(place / "run").samples} == set(range(40))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("ab", "--a", "bare", "--b", "runk"), 'no isolator or workload "runk"'),
+        (("ab", "--a", "bare", "--b", "runc", "--blocks", "5"), "5 blocks are too few"),
+        (("ab", "--a", "bare", "--b", "runc", "--detect", "ten"), "--detect: found ten"),
+        (("gate",), "the folder of a run is missing"),
+        (("gate", "nowhere"), "nowhere: there is no such folder"),
+        (("gate", "nowhere", "--self-test"), "cannot go with nowhere"),
+        (
+            ("ab", "--a", "bare", "--b", "runc", "--policy", "none.toml"),
+            "none.toml: the thresholds cannot be read",
+        ),
+    ],
+)
+def test_wrong_call_is_told_and_ends_with_2(
+    isobench: Callable[..., tuple[int, str, str]], words: tuple[str, ...], message: str
+) -> None:
+    code, _, err = isobench(*words)
+    assert code == 2
+    assert message in err
+
+
+def test_ordinary_run_has_no_verdict(place: Path, isobench: Callable[..., tuple[int, str, str]]) -> None:
+    isobench("run", matrix(place), "--out", "plain", "--no-report")
+    code, _, err = isobench("gate", "plain")
+    assert code == 2
+    assert "plain" in err or "compares nothing" in err
+
+
+@pytest.mark.parametrize(("text", "value"), [("10%", 0.1), ("0.1", 0.1), (" 2.5 %", 0.025)])
+def test_change_to_detect_is_a_percentage_or_a_ratio(text: str, value: float) -> None:
+    assert ratio(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["0", "-5%", "nan", "inf", "2000%", "%", ""])
+def test_change_to_detect_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--detect"):
+        ratio(text)
