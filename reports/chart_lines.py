@@ -28,7 +28,7 @@ def lines(series: Sequence[Series], x: str, form: units.Format, width_px: int) -
     right = canvas.label_room(one.isolator for one in series)
     axes = canvas.axes(figure, left=64, right=right, top=14, bottom=46)
     for place, one in enumerate(series):
-        _draw(axes, one, {"color": _colour(place), "marker": _MARKERS[place % len(_MARKERS)]})
+        _draw(axes, one, form, {"color": _colour(place), "marker": _MARKERS[place % len(_MARKERS)]})
     ticks = sorted({at for one in series for at, _ in one.points})
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -44,9 +44,10 @@ def lines(series: Sequence[Series], x: str, form: units.Format, width_px: int) -
     return figure
 
 
-def _draw(axes: Axes, one: Series, look: Look) -> None:
+def _draw(axes: Axes, one: Series, form: units.Format, look: Look) -> None:
     middle = [found.value for _, found in one.points]
-    axes.plot([_place(at) for at, _ in one.points], middle, linewidth=2, **look)
+    (drawn,) = axes.plot([_place(at) for at, _ in one.points], middle, linewidth=2, **look)
+    svg.tell(drawn, [f"{one.isolator.name}, {at:g}: {form(found.value)}" for at, found in one.points])
     for at, found in one.points:
         if found.interval:
             span = [found.interval.low, found.interval.high]

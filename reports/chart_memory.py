@@ -67,11 +67,14 @@ def _byte_axis(axes: Axes, most: int) -> None:
 def _stack(axes: Axes, place: int, memory: Memory) -> None:
     """Positive parts to the right of zero and negative ones to the left, each after the one before."""
     ends = {True: 0.0, False: 0.0}
-    for part, (_, colour, hatch) in zip(_parts(memory), _OWNERS, strict=True):
+    for part, (owner, colour, hatch) in zip(_parts(memory), _OWNERS, strict=True):
         if part == 0:
             continue
         side = part > 0
-        axes.barh(place, part, left=ends[side], height=0.56, color=colour, hatch=hatch, edgecolor=svg.PAPER)
+        (bar,) = axes.barh(
+            place, part, left=ends[side], height=0.56, color=colour, hatch=hatch, edgecolor=svg.PAPER
+        )
+        svg.tell(bar, [f"{memory.isolator}, {owner}: {units.nbytes(part)}"])
         ends[side] += part
     total = memory.total
     if total.interval:

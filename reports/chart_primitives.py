@@ -25,9 +25,10 @@ def stairs(steps: Sequence[tuple[str, float, float, float]], width_px: int) -> F
     left = _LEFT_NARROW_PX if canvas.narrow else _LEFT_PX
     axes = canvas.axes(figure, left=left, right=_RIGHT_PX, top=26, bottom=50)
     whole = max(end for _, _, end, _ in steps)
-    for place, (_, begin, end, _) in enumerate(steps):
+    for place, (name, begin, end, own) in enumerate(steps):
         length = max(end - begin, _LEAST * whole)
-        axes.barh(place, length, left=begin, height=0.62, color=svg.SERIES[0], linewidth=0)
+        (bar,) = axes.barh(place, length, left=begin, height=0.62, color=svg.SERIES[0], linewidth=0)
+        svg.tell(bar, [f"{name}: {units.seconds(own)}, over at {units.seconds(end)}"])
     axes.set_yticks(range(len(steps)), [name for name, _, _, _ in steps], fontsize=SMALL)
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.set_xlim(0, whole * 1.02)

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 
 from isobench.reports import svg, units
 from isobench.reports.chart_kit import SMALL, Canvas, Look, is_narrow, jitter, log_seconds
+from isobench.reports.chart_startup import told
 from isobench.reports.stats import ecdf
 from isobench.reports.stats_blocks import block_medians
 from isobench.reports.summary import Isolator, Summary
@@ -106,13 +107,14 @@ def _panel(axes: Axes, canvas: Canvas, isolator: Isolator, reach: Reach) -> None
     ratios = [value / middle for value in startup.seconds]
     offsets = jitter(len(ratios), _BLOCK_JITTER)
     points = [
-        (block + offset, *_place(ratio, reach))
-        for block, offset, ratio in zip(startup.blocks, offsets, ratios, strict=True)
+        (block + offset, *_place(ratio, reach), text)
+        for block, offset, ratio, text in zip(startup.blocks, offsets, ratios, told(startup), strict=True)
     ]
     for marker, look in _LOOKS.items():
-        drawn = [(x, y) for x, shape, y in points if shape == marker]
+        drawn = [(x, y, text) for x, shape, y, text in points if shape == marker]
         if drawn:
-            axes.scatter([x for x, _ in drawn], [y for _, y in drawn], marker=marker, linewidths=0, **look)
+            xs, ys, texts = zip(*drawn, strict=True)
+            svg.tell(axes.scatter(xs, ys, marker=marker, linewidths=0, **look), texts)
     names, medians = block_medians(ratios, startup.blocks)
     axes.plot(names, medians, color=svg.INK, linewidth=1.5, marker="_", markersize=8)
     axes.set_yscale("log")

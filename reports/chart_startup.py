@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from isobench.reports import rows, svg
+from isobench.reports import rows, svg, units
 from isobench.reports.chart_kit import (
     ROW_PX,
     SMALL,
@@ -64,7 +64,7 @@ def phases(summary: Summary, width_px: int) -> Figure:
     axes = canvas.axes(figure, left=canvas.label_room(shown), right=20, top=top, bottom=50)
     for place, isolator in enumerate(shown):
         if isolator.startup:
-            _phase_row(axes, place, _medians(isolator.startup))
+            _phase_row(axes, place, isolator.name, _medians(isolator.startup))
     times = [value for found in summary.startups for value in _medians(found).values()]
     log_seconds(axes, times, narrow=canvas.narrow)
     name_rows(axes, canvas, shown)
@@ -76,7 +76,8 @@ def phases(summary: Summary, width_px: int) -> Figure:
 def _strip(axes: Axes, place: int, isolator: Isolator, startup: Startup) -> None:
     marker, colour = _POINTS["bare" if isolator.bare else "own" if isolator.own_kernel else "shared"]
     offsets = [place + offset for offset in jitter(len(startup.seconds), 0.24)]
-    axes.scatter(startup.seconds, offsets, s=18, marker=marker, color=colour, alpha=0.5, linewidths=0)
+    drawn = axes.scatter(startup.seconds, offsets, s=18, marker=marker, color=colour, alpha=0.5, linewidths=0)
+    svg.tell(drawn, told(startup))
     median = startup.ready.median
     if median.interval:
         axes.plot([median.interval.low, median.interval.high], [place, place], color=svg.INK, linewidth=2)
@@ -88,13 +89,22 @@ def tells_phases(summary: Summary) -> bool:
     return any(_medians(found) for found in summary.startups)
 
 
-def _phase_row(axes: Axes, place: int, medians: dict[str, float]) -> None:
+def told(startup: Startup) -> list[str]:
+    """What is said of each start that is drawn as a point."""
+    return [
+        f"{startup.isolator}: {units.seconds(value)}, block {block}, sample {row}"
+        for value, block, row in zip(startup.seconds, startup.blocks, startup.rows, strict=True)
+    ]
+
+
+def _phase_row(axes: Axes, place: int, name: str, medians: dict[str, float]) -> None:
     if not medians:
         return
     axes.plot([min(medians.values()), max(medians.values())], [place, place], color=svg.GRID, linewidth=3)
-    for name, marker, colour in PHASES:
-        if name in medians:
-            axes.plot(medians[name], place, color=colour, **_mark(marker))
+    for phase, marker, colour in PHASES:
+        if phase in medians:
+            (drawn,) = axes.plot(medians[phase], place, color=colour, **_mark(marker))
+            svg.tell(drawn, [f"{name}, {phase.replace('_', ' ')}: {units.seconds(medians[phase])}"])
 
 
 def _mark(marker: str) -> Look:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from isobench.reports import svg
+from isobench.reports import svg, units
 from isobench.reports.chart_kit import SMALL, Canvas, Look, is_narrow
 from isobench.reports.rows import limit_titles, quota
 from isobench.reports.summary import Isolator, Summary
@@ -53,7 +53,11 @@ def _achieved(axes: Axes, canvas: Canvas, isolators: Sequence[Isolator]) -> None
     for number, isolator in enumerate(isolators):
         asked = [found.asked_cpus for found in isolator.quotas]
         got = [found.host_cpus.median.value for found in isolator.quotas]
-        axes.plot(asked, got, label=canvas.short(isolator), **_mark(number))
+        (drawn,) = axes.plot(asked, got, label=canvas.short(isolator), **_mark(number))
+        svg.tell(
+            drawn,
+            [f"{isolator.name}: {b:.3f} of {units.cpus(a)} CPUs" for a, b in zip(asked, got, strict=True)],
+        )
     axes.set_xlabel("CPUs asked for", fontsize=SMALL)
     axes.set_ylabel("CPUs achieved", fontsize=SMALL)
     for axis in (axes.xaxis, axes.yaxis):
@@ -72,7 +76,9 @@ def _errors(axes: Axes, summary: Summary, isolators: Sequence[Isolator]) -> None
                 error = found.error
                 spread = [error.least, error.greatest]
                 axes.plot([place + aside] * 2, spread, color=_colour(number), linewidth=1.5)
-                axes.plot(place + aside, error.median.value, **_mark(number))
+                (drawn,) = axes.plot(place + aside, error.median.value, **_mark(number))
+                text = f"{isolator.name}, {units.cpus(limit[0])} CPUs: {units.percent(error.median.value)}"
+                svg.tell(drawn, [text])
     axes.set_xticks(range(len(summary.limits)), [title.partition(" ")[0] for title in limit_titles(summary)])
     axes.set_xlim(-0.5, len(summary.limits) - 0.5)
     axes.set_xlabel("CPUs asked for", fontsize=SMALL)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # matplotlib takes its time, and a page need not have figures
     from isobench.reports.charts import Chart
 
 STYLE = "report.css"
-SCRIPTS = ("page.js",)
+SCRIPTS = ("page.js", "tables.js", "overview.js", "figures.js")
 """Files of the templates' folder that make up the one script of a page, in this order."""
 
 

@@ -7,19 +7,25 @@ theme of its page. Style attributes become classes named after what they say: eq
 
 import hashlib
 import io
+import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 from xml.etree import ElementTree as ET
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from isobench.reports import units
+
 _SVG = "{http://www.w3.org/2000/svg}"
+_TOLD = "told:"
+"""Begins the identifier of a group whose marks say something."""
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
 INK, MUTED, GRID, PAPER = "#000001", "#000002", "#000003", "#000004"
@@ -33,6 +39,9 @@ _VARIABLES = {
     PAPER: "--paper",
     **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)},
 }
+
+_MEASURES = {"d", "x", "y", "width", "height", "transform", "points"}
+"""Attributes in pixels."""
 
 _STYLE: Mapping[str, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
@@ -74,6 +83,11 @@ class Drawing:
     rules: Mapping[str, str]
 
 
+def tell(artist: Artist, texts: Sequence[str]) -> None:
+    """Give each mark of a drawn thing, in the order they were drawn, what it says when it is pointed at."""
+    artist.set_gid(_TOLD + json.dumps([units.plain(text) for text in texts]))
+
+
 def style() -> AbstractContextManager[None]:
     """The settings a figure is made under; whoever draws one does it within."""
     return rc_context(cast("Any", _STYLE))
@@ -82,6 +96,7 @@ def style() -> AbstractContextManager[None]:
 def drawing(figure: Figure, name: str, label: str) -> Drawing:
     """Render a figure. ``name`` keeps its identifiers apart from other figures', ``label`` is read aloud."""
     tree = ET.fromstring(_saved(figure))  # noqa: S314 - matplotlib's own output
+    _title(tree)
     rules: dict[str, str] = {}
     for parent in list(tree.iter()):
         for child in list(parent):
@@ -93,6 +108,7 @@ def drawing(figure: Figure, name: str, label: str) -> Drawing:
         _style_by_class(element, name, rules)
     for size in ("width", "height", "version"):
         tree.attrib.pop(size, None)
+    _slim(tree, rules)
     tree.attrib |= {"role": "img", "aria-label": label}
     return Drawing(ET.tostring(tree, encoding="unicode"), rules)
 
@@ -105,6 +121,47 @@ def _saved(figure: Figure) -> bytes:
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         cast("Any", FigureCanvasSVG(figure)).print_svg(file, metadata=metadata)
     return file.getvalue()
+
+
+def _title(tree: ET.Element) -> None:
+    """Put the texts of :func:`tell` where a browser looks for them."""
+    for group in tree.iter(f"{_SVG}g"):
+        if not group.get("id", "").startswith(_TOLD):
+            continue
+        texts = json.loads(group.attrib.pop("id").removeprefix(_TOLD))
+        marks = list(group.iter(f"{_SVG}use")) or group.findall(f"{_SVG}path")
+        # What matplotlib left out, such as a mark that is no number, would shift all others.
+        for mark, text in zip(marks, texts, strict=True) if len(marks) == len(texts) else ():
+            ET.SubElement(mark, f"{_SVG}title").text = text
+
+
+def _slim(tree: ET.Element, rules: Mapping[str, str]) -> None:
+    """Without what nobody sees, half of it all: blanks between elements, names nobody refers to, groups that
+    say nothing, and hundredths of a hundredth of a pixel.
+    """
+    said = [value for element in tree.iter() for value in element.attrib.values()]
+    used = {name for text in (*said, *rules.values()) for name in re.findall(r"^#(.+)|url\(#([^)]+)\)", text)}
+    named = {name for pair in used for name in pair}
+    for element in tree.iter():
+        if element.get("id") not in named:
+            element.attrib.pop("id", None)
+        for attribute in _MEASURES & element.attrib.keys():
+            text = re.sub(r"-?\d+\.\d+", _to_hundredths, element.attrib[attribute])
+            element.set(attribute, " ".join(text.split()))
+        if element.text and not element.text.strip():
+            element.text = None
+        element.tail = None
+    for parent in tree.iter():
+        while any(child.tag == "g" and not child.attrib for child in parent):
+            parent[:] = [kept for child in parent for kept in _without_idle(child)]
+
+
+def _without_idle(element: ET.Element) -> Sequence[ET.Element]:
+    return tuple(element) if element.tag == "g" and not element.attrib else (element,)
+
+
+def _to_hundredths(number: re.Match[str]) -> str:
+    return f"{round(float(number[0]), 2) + 0.0:.10g}"
 
 
 def _name_apart(element: ET.Element, name: str) -> None:
