@@ -16,18 +16,17 @@ again as a whole. docs/adr/0006 has the reasons.
 This module reads; :mod:`isobench.journal_writer` writes.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from isobench.errors import ResultsError
+from isobench.journal_lines import decode, foreign, samples_of, split
 from isobench.model import SCHEMA_VERSION, Cell, Sample, Side, Status
 
 RUN_FILE = "run.json"
@@ -274,17 +273,18 @@ def read_record(folder: Path) -> RunRecord:
         raise ResultsError(
             f"{folder}: not a result folder of isobench, it has no {RUN_FILE}", remedy=_WHICH_FOLDER
         )
-    data = _decode(_read_bytes(path), str(path))
+    data = decode(_read_bytes(path), str(path))
     try:
         return _record_type().validate_python(data)
     except ValidationError as error:
-        _foreign(str(path), "the record of a run", error)
+        foreign(str(path), "the record of a run", error)
 
 
 def read_samples(path: Path) -> tuple[tuple[Sample, ...], str | None]:
     """The samples of one samples.jsonl and, when its last line is torn, a sentence that says so."""
-    lines, torn = _split(_read_bytes(path))
-    samples = tuple(_samples(path, lines))
+    data = _read_bytes(path)
+    lines, torn = split(data)
+    samples = tuple(samples_of(path, data, lines))
     if torn is None:
         return samples, None
     where = f"{path}:{len(lines) + 1}"
@@ -318,85 +318,16 @@ def _read_bytes(path: Path) -> bytes:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}", remedy=_WHICH_FOLDER) from error
 
 
-def _split(data: bytes) -> tuple[list[bytes], bytes | None]:
-    """The whole lines of a journal, and what a kill has left of a last one.
-
-    A last line that lacks nothing but its newline is whole: no proper prefix of a JSON object is JSON.
-    """
-    *lines, tail = data.split(b"\n")
-    if not tail:
-        return lines, None
-    try:
-        json.loads(tail)
-    except ValueError:
-        return lines, tail
-    return [*lines, tail], None
-
-
-def whole_bytes(data: bytes) -> bytes:
-    """A journal without a torn last line, ready to be appended to."""
-    lines, _ = _split(data)
-    return b"".join(line + b"\n" for line in lines)
-
-
-def _samples(path: Path, lines: Iterable[bytes]) -> Iterator[Sample]:
-    adapter = _sample_type()
-    for number, line in enumerate(lines, start=1):
-        where = f"{path}:{number}"
-        try:
-            yield adapter.validate_python(_decode(line, where))
-        except ValidationError as error:
-            _foreign(where, "a sample", error)
-
-
 def _read_pairs(path: Path) -> dict[tuple[str, int], int]:
-    lines, _ = _split(_read_bytes(path))
+    lines, _ = split(_read_bytes(path))
     pairs: dict[tuple[str, int], int] = {}
     for number, line in enumerate(lines, start=1):
-        data = _decode(line, f"{path}:{number}")
+        data = decode(line, f"{path}:{number}")
         try:
             pairs[str(data["cell"]), int(data["block"])] = int(data["samples"])
         except (KeyError, TypeError, ValueError) as error:
             raise ResultsError(f"{path}:{number}: not a line of isobench: {error!r}") from error
     return pairs
-
-
-def _decode(text: bytes, where: str) -> dict[str, Any]:
-    """One JSON object of ours; ``where`` is the file (and line) for the message."""
-    try:
-        data = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise ResultsError(f"{where}: not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise ResultsError(f"{where}: not of isobench: found {type(data).__name__}, expected a JSON object")
-    version = data.get("v")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise ResultsError(
-            f"{where}: written by a newer isobench (v {version}; this one reads up to v {SCHEMA_VERSION})",
-            remedy="read it with the isobench that wrote it, or upgrade this one",
-        )
-    return data
-
-
-def _finite(text: str) -> float:
-    """JSON may say 1e999, which Python reads as an infinity."""
-    value = float(text)
-    return value if isfinite(value) else _no_constant(text)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of a journal")
-
-
-def _foreign(where: str, what: str, error: ValidationError) -> NoReturn:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    raise ResultsError(f"{where}: not {what} of isobench: {key}: {first['msg']}") from error
-
-
-@cache
-def _sample_type() -> TypeAdapter[Sample]:
-    return TypeAdapter(Sample)
 
 
 @cache

@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from isobench.errors import InternalError, IsobenchError, OutputError
-from isobench.journal import PAIRS_FILE, RUN_FILE, SAMPLES_FILE, RunRecord, StoredRun, load, whole_bytes
+from isobench.journal import PAIRS_FILE, RUN_FILE, SAMPLES_FILE, RunRecord, StoredRun, load
+from isobench.journal_lines import whole_bytes
 from isobench.model import SCHEMA_VERSION, Sample
 
 

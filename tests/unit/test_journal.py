@@ -130,6 +130,13 @@ def test_journal_reopened_after_a_kill_goes_on_with_whole_lines(tmp_path: Path, 
     assert len(stored.samples) == (2 if cut <= 1 else 1)
 
 
+def whole(**changed: str) -> str:
+    """A line with all a sample needs, some of it as given."""
+    line = {"v": "1", "value": "0.5", "phases": "{}", "detail": "{}", "block": "0", "order": "0"}
+    line |= dict.fromkeys(("cell", "isolator", "benchmark", "workload", "metric", "unit"), '"x"')
+    return "{" + ", ".join(f'"{key}": {value}' for key, value in (line | changed).items()) + "}"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -138,6 +145,12 @@ def test_journal_reopened_after_a_kill_goes_on_with_whole_lines(tmp_path: Path, 
         ('{"v": 1, "name": "another tool"}', "not a sample of isobench: cell"),
         ('{"v": 1, "value": NaN}', "NaN is no number"),
         ('{"v": 1, "value": 1e999}', "1e999 is no number"),
+        (whole(value="NaN"), "NaN is no number"),
+        (whole(detail='{"x": Infinity}'), "Infinity is no number"),
+        (whole(value="1e999"), "1e999 is no number"),
+        (whole(phases='{"ready": -1e999}'), "-1e999 is no number"),
+        (whole(detail='{"seconds": 1e999}'), "1e999 is no number"),
+        (whole(v="2"), "newer isobench"),
         ("", "not JSON"),
         ("[" * 100_000, "not JSON"),
     ],
@@ -152,6 +165,14 @@ def test_foreign_line_in_the_middle_is_refused_with_its_number(
         read_run(tmp_path)
 
     assert f"{path}:2: " in str(error.value)
+
+
+def test_line_of_a_sample_that_says_nan_in_words_is_a_sample(tmp_path: Path) -> None:
+    line = whole(detail='{"said": "NaN, Infinity"}')
+    path = written(tmp_path) / "samples.jsonl"
+    path.write_text(line + "\n")
+
+    assert read_run(tmp_path)[1][0].detail == {"said": "NaN, Infinity"}
 
 
 def test_sample_with_unknown_status_is_refused_by_key(tmp_path: Path) -> None:
