@@ -14,7 +14,8 @@ from isobench.reports import figures
 from isobench.reports.comparability import Comparability, Likeness, comparability, told
 from isobench.reports.compare_values import Comparison, EndedOtherwise, Only, Row, Run, Side, Verdict
 from isobench.reports.light import LightRun, Series, scan
-from isobench.reports.stats import MIN_RESAMPLES, RESAMPLES, Estimate, Interval
+from isobench.reports.stats import Estimate, Interval
+from isobench.reports.stats_resample import MIN_RESAMPLES, RESAMPLES
 from isobench.reports.stats_runs import (
     difference_between_runs,
     difference_of_estimates,

@@ -25,7 +25,8 @@ block:
 
 Two blocks cannot tell how much blocks differ, whatever is made of them.
 
-Robust lines, slope and constant, whose parts add up: :func:`isobench.reports.stats_lines.slopes`.
+How the resamples are drawn: :mod:`isobench.reports.stats_resample`. Robust lines, slope and constant, whose
+parts add up: :func:`isobench.reports.stats_lines.slopes`.
 """
 
 import math
@@ -35,6 +36,8 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isobench.reports.stats_resample import RESAMPLES, Grouped, resampled
 
 LEVEL = 0.95
 
@@ -47,19 +50,9 @@ MIN_FOR_P90 = 10
 MIN_FOR_P99 = 100
 MIN_FOR_P999 = 1000
 """Fewer values have none beyond the percentile: it would be their maximum under a better-sounding name."""
-
-RESAMPLES = 4000
-"""The limits then move by under a tenth of the interval's width from one seed to another."""
-MIN_RESAMPLES = 1000
-"""By under a fifth."""
-_DRAWS = 40_000_000
-"""Values drawn for one figure, a second's work: more than 10,000 values get fewer resamples."""
-_CHUNK = 1_000_000
-"""Values drawn at once: some 80 MB."""
-_SEED = 20_110
+_TOLD = {0.5: 1, 0.9: MIN_FOR_P90, 0.99: MIN_FOR_P99, 0.999: MIN_FOR_P999}
 
 _Floats: TypeAlias = NDArray[np.float64]
-_Ints: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +99,14 @@ def distribution(values: Iterable[float], groups: Iterable[int]) -> Distribution
     """
     sample = _grouped(values, groups)
     n = sample.values.size
+    found = _quantiles(sample, *(part for part, least in _TOLD.items() if n >= least))
     return Distribution(
         n=n,
         least=float(sample.values[0]),
-        median=_quantile(sample, 0.5),
-        p90=_quantile(sample, 0.9) if n >= MIN_FOR_P90 else None,
-        p99=_quantile(sample, 0.99) if n >= MIN_FOR_P99 else None,
-        p999=_quantile(sample, 0.999) if n >= MIN_FOR_P999 else None,
+        median=found[0.5],
+        p90=found.get(0.9),
+        p99=found.get(0.99),
+        p999=found.get(0.999),
         greatest=float(sample.values[-1]),
     )
 
@@ -135,7 +129,7 @@ def median(values: Iterable[float], groups: Iterable[int]) -> Estimate:
     and Tibshirani, An Introduction to the Bootstrap (1993), 13.3. Their BCa method corrects by a jackknife,
     which is inconsistent for a median (same book, 11.6).
     """
-    return _quantile(_grouped(values, groups), 0.5)
+    return _quantiles(_grouped(values, groups), 0.5)[0.5]
 
 
 def ratio_of_medians(
@@ -168,11 +162,12 @@ def difference_of_medians(
     return _contrast(np.subtract, _grouped(values, groups), _grouped(floor, floor_groups), resamples)
 
 
-def _contrast(how: np.ufunc, above: "_Sample", below: "_Sample", resamples: int) -> Estimate:
+def _contrast(how: np.ufunc, above: Grouped, below: Grouped, resamples: int) -> Estimate:
     value = float(how(np.median(above.values), np.median(below.values)))
     if min(above.values.size, below.values.size) < MIN_FOR_INTERVAL:
         return Estimate(value, None)
-    return Estimate(value, _percentile_interval(how(*_resampled(0.5, above, below, resamples=resamples))))
+    medians, floors = resampled((0.5,), above, below, resamples=resamples)
+    return Estimate(value, _percentile_interval(how(medians[0], floors[0])))
 
 
 def _checked(values: Iterable[float]) -> _Floats:
@@ -185,20 +180,7 @@ def _checked(values: Iterable[float]) -> _Floats:
     return data
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """Values in ascending order, and which of them each group has."""
-
-    values: _Floats
-    groups: tuple[int, ...]
-    ranks: _Ints
-    """Positions in ``values``, group by group."""
-    starts: _Ints
-    """Where in ``ranks`` each group begins."""
-    sizes: _Ints
-
-
-def _grouped(values: Iterable[float], groups: Iterable[int]) -> _Sample:
+def _grouped(values: Iterable[float], groups: Iterable[int]) -> Grouped:
     """The sample, in the same form whatever order the values come in. Raises ValueError as ``_checked``."""
     data, labels = np.fromiter(values, dtype=np.float64), np.fromiter(groups, dtype=np.int64)
     if data.size != labels.size:
@@ -207,60 +189,22 @@ def _grouped(values: Iterable[float], groups: Iterable[int]) -> _Sample:
     labels = labels[np.lexsort((labels, data))]
     ranks = np.argsort(labels, kind="stable")
     names, starts, sizes = np.unique(labels[ranks], return_index=True, return_counts=True)
-    return _Sample(checked, tuple(names.tolist()), ranks, starts, sizes)
+    return Grouped(checked, tuple(names.tolist()), ranks, starts, sizes)
 
 
-def _quantile(sample: _Sample, part: float) -> Estimate:
-    """A percentile; its interval is None where even the widest there is would not cover it.
+def _quantiles(sample: Grouped, *parts: float) -> dict[float, Estimate]:
+    """Percentiles; an interval is None where even the widest there is would not cover it.
 
     The chance that all n values lie below it must be about within the tail of an interval: from 5 values for
     a median, 35 for p90, 367 for p99, 3687 for p99.9 (Conover, 3.2).
     """
-    value = float(np.quantile(sample.values, part))
-    if sample.values.size < max(MIN_FOR_INTERVAL, int(math.log((1 - LEVEL) / 2) / math.log(part))):
-        return Estimate(value, None)
-    (quantiles,) = _resampled(part, sample)
-    return Estimate(value, _percentile_interval(quantiles))
-
-
-def _resampled(part: float, *samples: _Sample, resamples: int = RESAMPLES) -> tuple[_Floats, ...]:
-    """For each sample that quantile of its resamples; the n-th of one goes with the n-th of another.
-
-    Samples of the same blocks are resampled by the same blocks: a block in which all was slow is then slow
-    for both, and cancels where they are compared.
-    """
-    random = np.random.default_rng(_SEED)
-    together = len({sample.groups for sample in samples}) == 1
-    size = max(sample.values.size for sample in samples)
-    resamples = min(resamples, max(MIN_RESAMPLES, _DRAWS // size))
-    rows = max(1, min(resamples, _CHUNK // size))
-    quantiles: list[list[_Floats]] = [[] for _ in samples]
-    for done in range(0, resamples, rows):
-        shape = (min(rows, resamples - done), len(samples[0].groups))
-        shared = random.integers(0, shape[1], shape)
-        for sample, found in zip(samples, quantiles, strict=True):
-            own = len(sample.groups)
-            drawn = shared if together else random.integers(0, own, (shape[0], own))
-            found.append(_quantiles(part, sample, drawn, random))
-    return tuple(np.concatenate(found) for found in quantiles)
-
-
-def _quantiles(part: float, sample: _Sample, drawn: _Ints, random: np.random.Generator) -> _Floats:
-    """That quantile of each resample, a row of ``drawn``: as many values from each drawn group as it has."""
-    sizes = sample.sizes[drawn]
-    totals = sizes.sum(axis=1)
-    group = np.repeat(drawn.ravel(), sizes.ravel())
-    places = sample.starts[group] + (random.random(group.size) * sample.sizes[group]).astype(np.int64)
-    # Sorting is not needed: how often each value was drawn, in ascending order, tells where it is.
-    cells = np.repeat(np.arange(len(drawn)), totals) * sample.values.size + sample.ranks[places]
-    counts = np.bincount(cells, minlength=len(drawn) * sample.values.size)
-    reached = counts.reshape(len(drawn), -1).cumsum(axis=1)
-    place = part * (totals - 1)
-    lower, upper = (
-        sample.values[(reached > whole[:, None]).argmax(axis=1)]
-        for whole in (np.floor(place), np.ceil(place))
-    )
-    return np.asarray(lower + (upper - lower) * (place % 1))
+    n = sample.values.size
+    carried = [
+        part for part in parts if n >= max(MIN_FOR_INTERVAL, int(math.log((1 - LEVEL) / 2) / math.log(part)))
+    ]
+    (drawn,) = resampled(carried, sample) if carried else ((),)
+    intervals = dict(zip(carried, map(_percentile_interval, drawn), strict=True))
+    return {part: Estimate(float(np.quantile(sample.values, part)), intervals.get(part)) for part in parts}
 
 
 def _percentile_interval(estimates: _Floats) -> Interval:

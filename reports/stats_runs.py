@@ -27,12 +27,12 @@ from scipy import special
 
 from isobench.reports.stats import (
     LEVEL,
-    RESAMPLES,
     Estimate,
     Interval,
     difference_of_medians,
     ratio_of_medians,
 )
+from isobench.reports.stats_resample import RESAMPLES
 
 
 def ratio_between_runs(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from isobench.reports import stats
+from isobench.reports import stats_resample
 from isobench.reports.stats import (
     MIN_FOR_INTERVAL,
     Estimate,
@@ -20,6 +20,7 @@ from isobench.reports.stats import (
     median,
     ratio_of_medians,
 )
+from isobench.reports.stats_resample import Grouped
 
 TIMES = st.floats(1e-6, 1e3, allow_nan=False)
 SAMPLES = st.lists(TIMES, min_size=1, max_size=40)
@@ -181,17 +182,51 @@ def test_many_values_get_fewer_resamples_and_the_same_interval_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     random = np.random.default_rng(1)
-    groups = np.repeat(np.arange(5), 40)
-    values = random.normal(0, 0.2, 5)[groups] + random.normal(0, 0.1, 200)
+    groups = np.repeat(np.arange(25), 8)
+    values = random.normal(0, 0.2, 25)[groups] + random.normal(0, 0.1, 200)
     full = median(values, groups)
-    monkeypatch.setattr(stats, "_DRAWS", 1)
-    monkeypatch.setattr(stats, "_CHUNK", 1)
+    monkeypatch.setattr(stats_resample, "_DRAWS", 1)
+    monkeypatch.setattr(stats_resample, "_CHUNK", 1)
 
     few = median(values, groups)
 
     assert few != full
     assert abs(interval_of(few).low - interval_of(full).low) < width(full) / 5
     assert abs(interval_of(few).high - interval_of(full).high) < width(full) / 5
+
+
+@pytest.mark.parametrize(("blocks", "values_each"), [(1, 12), (5, 10), (10, 100), (50, 40), (20, 500)])
+@pytest.mark.parametrize("apart", [0.0, 0.3])
+def test_order_statistics_give_the_intervals_that_drawing_every_value_gives(
+    monkeypatch: pytest.MonkeyPatch, blocks: int, values_each: int, apart: float
+) -> None:
+    random = np.random.default_rng(1)
+    groups = np.repeat(np.arange(blocks), values_each)
+    values = np.exp(random.normal(0, apart, blocks)[groups] + random.normal(0, 0.1, groups.size))
+    by_order = distribution(values, groups)
+    monkeypatch.setattr(Grouped, "crowded", property(lambda _: False))
+
+    by_value = distribution(values, groups)
+
+    for name in ("median", "p90", "p99", "p999"):
+        one_way, other = getattr(by_order, name), getattr(by_value, name)
+        assert (one_way is None) == (other is None)
+        if other and other.interval:
+            assert one_way.value == other.value
+            slack = 0.2 * width(other)
+            assert interval_of(one_way).low == pytest.approx(other.interval.low, abs=slack)
+            assert interval_of(one_way).high == pytest.approx(other.interval.high, abs=slack)
+
+
+def test_samples_of_many_values_in_the_same_blocks_are_resampled_by_the_same_blocks() -> None:
+    random = np.random.default_rng(1)
+    groups = np.repeat(np.arange(8), 50)
+    floor = np.exp(random.normal(0, 0.5, 8)[groups] + random.normal(0, 0.01, 400))
+
+    together = ratio_of_medians(2 * floor, groups, floor, groups)
+    apart = ratio_of_medians(2 * floor, groups, floor, groups + 8)
+
+    assert width(together) < width(apart) / 5
 
 
 @quickly
