@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from isobench.reports import svg, units
+from isobench.reports import svg, thin, units
 from isobench.reports.chart_kit import SMALL, Canvas, Look, is_narrow, jitter, log_seconds
 from isobench.reports.chart_startup import told
 from isobench.reports.stats import ecdf
@@ -79,7 +79,8 @@ def blocks(summary: Summary, width_px: int) -> Figure:
 def _stairs(axes: Axes, canvas: Canvas, place: int, isolator: Isolator) -> None:
     if isolator.startup is None:
         return
-    steps = ecdf(isolator.startup.seconds)
+    found = ecdf(isolator.startup.seconds)
+    steps = [found[at] for at in thin.thinned([time for time, _ in found], thin.POINTS, thin.POINTS // 10)]
     marker = _MARKERS[place // len(_DASHES) % len(_MARKERS)]
     look: Look = {
         "color": svg.MUTED if isolator.bare else svg.SERIES[place % len(svg.SERIES)],
@@ -105,16 +106,16 @@ def _panel(axes: Axes, canvas: Canvas, isolator: Isolator, reach: Reach) -> None
         return
     middle = startup.ready.median.value
     ratios = [value / middle for value in startup.seconds]
-    offsets = jitter(len(ratios), _BLOCK_JITTER)
+    shown, texts = thin.thinned_by_block(ratios, startup.blocks, thin.POINTS), told(startup)
     points = [
-        (block + offset, *_place(ratio, reach), text)
-        for block, offset, ratio, text in zip(startup.blocks, offsets, ratios, told(startup), strict=True)
+        (startup.blocks[at] + offset, *_place(ratios[at], reach), texts[at])
+        for at, offset in zip(shown, jitter(len(shown), _BLOCK_JITTER), strict=True)
     ]
     for marker, look in _LOOKS.items():
         drawn = [(x, y, text) for x, shape, y, text in points if shape == marker]
         if drawn:
-            xs, ys, texts = zip(*drawn, strict=True)
-            svg.tell(axes.scatter(xs, ys, marker=marker, linewidths=0, **look), texts)
+            xs, ys, words = zip(*drawn, strict=True)
+            svg.tell(axes.scatter(xs, ys, marker=marker, linewidths=0, **look), words)
     names, medians = block_medians(ratios, startup.blocks)
     axes.plot(names, medians, color=svg.INK, linewidth=1.5, marker="_", markersize=8)
     axes.set_yscale("log")

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from isobench.reports import rows, svg, units
+from isobench.reports import rows, svg, thin, units
 from isobench.reports.chart_kit import (
     ROW_PX,
     SMALL,
@@ -36,7 +36,7 @@ PHASES = (
 
 
 def strips(summary: Summary, width_px: int) -> Figure:
-    """Raw samples, median and interval of the time to ready, a row an isolator."""
+    """Raw samples, thinned, median and interval of the time to ready, a row an isolator."""
     shown = [isolator for isolator in summary.isolators if isolator.startup]
     canvas = Canvas(width_px, 76 + ROW_PX * len(shown))
     figure = canvas.figure()
@@ -75,9 +75,11 @@ def phases(summary: Summary, width_px: int) -> Figure:
 
 def _strip(axes: Axes, place: int, isolator: Isolator, startup: Startup) -> None:
     marker, colour = _POINTS["bare" if isolator.bare else "own" if isolator.own_kernel else "shared"]
-    offsets = [place + offset for offset in jitter(len(startup.seconds), 0.24)]
-    drawn = axes.scatter(startup.seconds, offsets, s=18, marker=marker, color=colour, alpha=0.5, linewidths=0)
-    svg.tell(drawn, told(startup))
+    shown, texts = thin.thinned(startup.seconds, thin.POINTS), told(startup)
+    seconds = [startup.seconds[at] for at in shown]
+    offsets = [place + offset for offset in jitter(len(seconds), 0.24)]
+    drawn = axes.scatter(seconds, offsets, s=18, marker=marker, color=colour, alpha=0.5, linewidths=0)
+    svg.tell(drawn, [texts[at] for at in shown])
     median = startup.ready.median
     if median.interval:
         axes.plot([median.interval.low, median.interval.high], [place, place], color=svg.INK, linewidth=2)

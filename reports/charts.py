@@ -16,6 +16,7 @@ from isobench.reports import (
     chart_throttling,
     figure_tables,
     svg,
+    thin,
 )
 from isobench.reports.section import Section, Table
 from isobench.reports.summary import Summary
@@ -31,6 +32,8 @@ class Chart:
     narrow: svg.Drawing
     table: Table | None = None
     """The same as a table, unless one on the page is."""
+    note: str = ""
+    """Which of the points it was made of are not drawn."""
 
     @property
     def rules(self) -> Mapping[str, str]:
@@ -42,13 +45,17 @@ def charts(summary: Summary) -> Mapping[str, Chart]:
     """Every figure this run has values for, by name: startup, shares, blocks, phases, memory, …"""
     drawn: dict[str, Chart] = {}
     if summary.startups:
-        drawn["startup"] = _chart("startup", "Time to ready, logarithmic", chart_startup.strips, summary)
+        note = thin.note(len(found.seconds) for found in summary.startups)
+        drawn["startup"] = _chart(
+            "startup", "Time to ready, logarithmic", chart_startup.strips, summary, note=note
+        )
         drawn["shares"] = _chart(
             "shares",
             "Share of starts ready by a time, logarithmic",
             chart_spread.shares,
             summary,
             figure_tables.shares(summary),
+            note=note,
         )
         drawn["blocks"] = _chart(
             "blocks",
@@ -56,6 +63,7 @@ def charts(summary: Summary) -> Mapping[str, Chart]:
             chart_spread.blocks,
             summary,
             figure_tables.blocks(summary),
+            note=note,
         )
     if chart_startup.tells_phases(summary):
         drawn["phases"] = _chart("phases", "Phases of a start, logarithmic", chart_startup.phases, summary)
@@ -87,12 +95,16 @@ def _chart(
     draw: Callable[[Summary, int], Figure],
     summary: Summary,
     table: Table | None = None,
+    *,
+    note: str = "",
 ) -> Chart:
-    return _drawn(name, label, partial(draw, summary), table)
+    return _drawn(name, label, partial(draw, summary), table, note)
 
 
-def _drawn(name: str, label: str, draw: Callable[[int], Figure], table: Table | None) -> Chart:
+def _drawn(
+    name: str, label: str, draw: Callable[[int], Figure], table: Table | None, note: str = ""
+) -> Chart:
     with svg.style():
         wide, narrow = draw(WIDE_PX), draw(NARROW_PX)
     drawings = svg.drawing(wide, f"{name}-wide", label), svg.drawing(narrow, f"{name}-narrow", label)
-    return Chart(*drawings, table)
+    return Chart(*drawings, table, note)

@@ -42,6 +42,7 @@ def render(template: str, drawn: Mapping[str, "Chart"], values: Mapping[str, Any
         **values,
         charts=_markup(drawn),
         figure_tables={name: chart.table for name, chart in drawn.items()},
+        figure_notes={name: chart.note for name, chart in drawn.items()},
         css=Markup(style),  # noqa: S704 - our own style sheet and the rules of our own figures
         script=Markup(script),  # noqa: S704 - our own script, which holds nothing of a run
         csp=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; {_NO_MORE}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from isobench.reports import units
+from isobench.reports import thin, units
 from isobench.reports.load import AGENTS_OWN, starts_of
 from isobench.reports.section import NO_FIGURE, Column, Figure, Plot, Row, Section, Table, estimated
 from isobench.reports.summary import Isolator, Startup, Summary
@@ -95,5 +95,8 @@ def _plot(number: int, name: str, found: Summary, data: Table) -> Plot:
 
         return strips(found, width_px)
 
-    caption = f"{name}: one point a start. The long bar is the median, the line through it its 95 % interval."
+    caption = (
+        f"{name}: one point a start. The long bar is the median, the line through it its 95 % interval. "
+        + thin.note(len(startup.seconds) for startup in found.startups)
+    ).rstrip()
     return Plot(f"workload-{number}", f"Time until {name} is ready, logarithmic", caption, draw, data)

@@ -17,6 +17,7 @@ from isobench.model import SCHEMA_VERSION, Sample
 
 _NO_NUMBERS = (b"NaN", b"Infinity")
 """Python's own words in JSON, which JSON does not have."""
+_INFINITE = (inf, -inf)
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes | None]:
@@ -60,8 +61,16 @@ def samples_of(path: Path, data: bytes, lines: Iterable[bytes]) -> Iterator[Samp
 
 def _is_finite(sample: Sample) -> bool:
     """Its numbers are: 1e999 is JSON, and infinite."""
-    numbers = ((sample.value,), sample.phases.values(), sample.detail.values(), sample.params.values())
-    return not any(inf in some or -inf in some for some in numbers)
+    phases, detail, params = sample.phases.values(), sample.detail.values(), sample.params.values()
+    return not (
+        sample.value in _INFINITE
+        or inf in phases
+        or -inf in phases
+        or inf in detail
+        or -inf in detail
+        or inf in params
+        or -inf in params
+    )
 
 
 def _looked_at(line: bytes, where: str) -> Sample:
