@@ -26,7 +26,7 @@ def export(run: StoredRun) -> Export:
     found: dict[str, dict[str, dict[str, float]]] = {}
     for figure in figures:
         measures = found.setdefault(plain(figure.place), {})
-        measures[unique(_measure(figure), set(measures))] = _metric(figure)
+        measures[unique(_measure(figure), set(measures), "-")] = _metric(figure)
     return Export(json_bytes(found), values_behind(figures), left_out)
 
 

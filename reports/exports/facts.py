@@ -33,5 +33,5 @@ def run_facts(record: RunRecord) -> dict[str, str]:
 
 
 def words(params: Mapping[str, Scalar]) -> str:
-    """``cpus=0.5/period_us=100000``, as the id of a cell has them."""
-    return "/".join(f"{key}={value}" for key, value in sorted(params.items()))
+    """``cpus=0.5/period_us=100000``, as the id of a cell has them, on one line."""
+    return plain("/".join(f"{key}={value}" for key, value in sorted(params.items())))

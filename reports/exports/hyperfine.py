@@ -15,6 +15,7 @@ from isobench.reports.exports.series import (
     of_attempts,
     series_of,
 )
+from isobench.reports.units import plain
 
 _NOT_OURS = Omission("user and system time (null), exit codes (no key)", "isobench does not record them")
 
@@ -41,6 +42,8 @@ def _result(series: Series) -> dict[str, Any]:
         "max": max(values),
         "times": list(values),
         **(
-            {"parameters": {key: str(value) for key, value in series.params.items()}} if series.params else {}
+            {"parameters": {plain(key): plain(str(value)) for key, value in series.params.items()}}
+            if series.params
+            else {}
         ),
     }

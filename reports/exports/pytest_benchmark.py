@@ -21,6 +21,7 @@ from isobench.reports.exports.series import (
     of_attempts,
     series_of,
 )
+from isobench.reports.units import plain
 
 VERSION = "5.0.0"
 """The pytest-benchmark whose JSON this is; later ones read it as well."""
@@ -58,8 +59,8 @@ def _machine(record: RunRecord) -> dict[str, Any]:
 
 def _benchmark(series: Series) -> dict[str, Any]:
     return {
-        "group": f"{series.benchmark}/{series.workload}:{series.metric}",
-        "name": "/".join(filter(None, (series.isolator, words(series.params)))),
+        "group": plain(f"{series.benchmark}/{series.workload}:{series.metric}"),
+        "name": "/".join(filter(None, (plain(series.isolator), words(series.params)))),
         "fullname": series.name,
         "params": dict(series.params) or None,
         "param": words(series.params) or None,

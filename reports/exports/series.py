@@ -137,12 +137,12 @@ def insist(kept: Sequence[object], format_name: str, left_out: Iterable[Omission
         raise CellsFailedError(f"nothing to export: the run has no value that {format_name} can hold{why}")
 
 
-def unique(name: str, taken: set[str]) -> str:
+def unique(name: str, taken: set[str], joint: str = "_") -> str:
     """That name, or with a number behind it where it is taken already; it is taken afterwards."""
     found, tries = name, 1
     while found in taken:
         tries += 1
-        found = f"{name}_{tries}"
+        found = f"{name}{joint}{tries}"
     taken.add(found)
     return found
 
