@@ -30,6 +30,7 @@ SHOWN_BY_FOR = {
         "mmdebstrap": "mmdebstrap",
         "mkfs.ext4": "e2fsprogs",
         "ssh": "openssh-client",
+        "hyperfine": "hyperfine",
     },
     "perf": {"hyperfine": "hyperfine", "bwrap": "bubblewrap", "strace": "strace"},
 }

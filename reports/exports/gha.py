@@ -48,7 +48,7 @@ def _other(figures: tuple[Figure, ...]) -> tuple[Omission, ...]:
     units = ", ".join(sorted({plain(figure.unit) for figure in lost}))
     return (
         *(
-            (Omission(f"{number(len(lost), 'figure')} in {units}", "less is not better of them"),)
+            (Omission(f"{number(len(lost), 'figure')} in {units}", "less of that is not better"),)
             if lost
             else ()
         ),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from isobench.journal import load
+from isobench.journal import StoredRun, load
 from isobench.model import Cell
+from isobench.reports.exports import FORMATS, export
 from isobench.reports.html import write_report
 from isobench.reports.stats import ratio_of_medians
 from isobench.schedule import schedule
@@ -48,3 +49,9 @@ def test_report_of_a_quick_run(benchmark: BenchmarkFixture, made_run: SyntheticR
     output = tmp_path / "report.html"
     benchmark(write_report, [folder], output)
     assert output.stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_export_of_a_quick_run(name: str, benchmark: BenchmarkFixture, made_run: SyntheticRun) -> None:
+    done = benchmark(export, StoredRun(made_run.record, made_run.samples), name)
+    assert done.data

@@ -182,7 +182,7 @@ def test_packages_looked_for_are_those_of_the_role(variable: str, tables: list[d
     assert sorted(listed) == sorted({package for table in tables for package in table.values()})
 
 
-OF_TESTS = ("chromium", "mmdebstrap", "mkfs.ext4", "ssh")
+OF_TESTS = ("chromium", "mmdebstrap", "mkfs.ext4", "ssh", "hyperfine")
 
 
 @pytest.mark.parametrize(
@@ -190,15 +190,15 @@ OF_TESTS = ("chromium", "mmdebstrap", "mkfs.ext4", "ssh")
     [
         (["bench"], None),
         ([], None),
-        (["test"], "chromium e2fsprogs mmdebstrap openssh-client"),
+        (["test"], "chromium e2fsprogs hyperfine mmdebstrap openssh-client"),
         (["perf"], "bubblewrap hyperfine strace"),
-        (["bench", "test"], "chromium e2fsprogs mmdebstrap openssh-client"),
+        (["bench", "test"], "chromium e2fsprogs hyperfine mmdebstrap openssh-client"),
     ],
 )
 def test_packages_of_tests_are_announced_for_the_targets_that_use_them_alone(
     targets: list[str], packages: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hide(monkeypatch, *OF_TESTS, "hyperfine", "bwrap", "strace")
+    hide(monkeypatch, *OF_TESTS, "bwrap", "strace")
     monkeypatch.setattr("steps_host.os.geteuid", lambda: 0)
     sentences = [steps_host.HostPackages().plan(), steps_host.TargetPackages(targets).plan()]
     told = packages and f"install the Debian packages {packages} and what they depend on (role isobench_host)"
@@ -207,7 +207,7 @@ def test_packages_of_tests_are_announced_for_the_targets_that_use_them_alone(
 
 def test_only_what_was_announced_is_asked_of_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
-    hide(monkeypatch, "hyperfine", "chromium")
+    hide(monkeypatch, "strace", "chromium")
     monkeypatch.setattr("steps_host.run", lambda argv, **_: commands.append([str(word) for word in argv]))
     steps_host.TargetPackages(["test"]).do()
     ((*_, tags, tag, extra, variables),) = commands

@@ -100,7 +100,7 @@ def test_gha_has_times_and_bytes_in_base_units_and_no_ratio(
     assert found["memory/runc/hold:each_instance"]["unit"] == "B"
     assert {entry["unit"] for entry in found.values()} == {"s", "B"}
     listed = [str(omission) for omission in export(stored, "gha").left_out]
-    assert "20 figures in ratio: less is not better of them" in listed
+    assert "20 figures in ratio: less of that is not better" in listed
 
 
 def test_gha_tells_the_interval_the_number_of_values_and_the_host(stored: StoredRun) -> None:
