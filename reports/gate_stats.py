@@ -110,7 +110,8 @@ def spread(d: ArrayLike) -> float:
     Where more than half of the values are equal that is 0, and the mean absolute deviation stands in for it.
     """
     values = _checked(d)
-    apart = np.abs(values - np.median(values))
+    # In order, so that a sum does not depend on the order they came in.
+    apart = np.sort(np.abs(values - np.median(values)))
     return float(_MAD * np.median(apart)) or float(_MEAN_ABSOLUTE * apart.mean())
 
 

@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 from build_agent import AGENT_DIR, BINARY, BuildError, compile_agent
+from hypothesis import settings
 
 from isobench.journal import IsolatorRecord, RunRecord, ToolRecord
 from isobench.journal_writer import Journal
 from isobench.model import PHASES, Sample, Scalar, Status
+
+# The same examples in every run, and none of them against the clock.
+settings.register_profile("isobench", deadline=None, derandomize=True, database=None)
+settings.load_profile("isobench")
 
 MIB = 1024 * 1024
 KIB = 1024
