@@ -55,7 +55,7 @@ class Comparison:
                 return True, _reason(sample)
         if bad:
             return False, _reason((*own, *bad)[0])
-        return False, "it was not measured"
+        return False, "there is no attempt at it"
 
 
 @dataclass(frozen=True, slots=True)

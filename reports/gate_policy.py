@@ -3,6 +3,7 @@
 The file and its schema are described in docs/gate.md; docs/gate.schema.json is made from the models here.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def _said(text: str) -> str:
 class GateTable(BaseModel):
     """The table ``[gate]``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     alpha: float = Field(default=0.05, gt=0, le=0.2)
     """Level of the screen, and of the confirmation over all candidates together."""
@@ -46,7 +47,7 @@ class GateTable(BaseModel):
 class ThresholdTable(BaseModel):
     """A table ``[[threshold]]``: other thresholds for a metric, of everything or of what is named."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     benchmark: Annotated[str, WithJsonSchema({"type": "string", "enum": list(_BENCHMARKS)})]
     metric: Annotated[str, WithJsonSchema({"type": "string", "enum": list(_METRICS)})]
@@ -198,3 +199,12 @@ def _add_unmatched(mistakes: Mistakes, label: str, table: ThresholdTable, there:
             mistakes.add(label, key, f"found {show(found)}{hint}, {where}")
             return
     mistakes.add(label, "", "nothing in this run is of that benchmark, isolator and workload at once")
+
+
+def schema() -> dict[str, Any]:
+    """The shape of gate.toml as a JSON schema, for editors; docs/gate.schema.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))  # noqa: T201 - a program that writes a file of the documentation

@@ -1,0 +1,128 @@
+"""When a host is unfit: by what was recorded of it, and by its baseline held against itself."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.ab_runs import Made, ab_run, starts
+
+from isobench.journal import StoredRun, TunedSetting
+from isobench.model import Side
+from isobench.reports.gate import Check, judge
+from isobench.reports.gate_policy import DEFAULT_POLICY
+
+
+def checks(run: StoredRun) -> dict[str, Check]:
+    return {check.name: check for check in judge(run, DEFAULT_POLICY).checks}
+
+
+def test_quiet_host_passes_all_that_it_has_recorded() -> None:
+    during = {
+        **{f"{name}_waited_share": 0.01 for name in ("cpu", "memory", "io")},
+        "steal_share": 0.0,
+        "thermal_events": 0,
+        "below_top_clock_share": 0.001,
+    }
+    host = {"during": during, "knobs": {"governor": "performance"}}
+    run = ab_run(starts(), host=host)
+
+    found = checks(replace(run, record=replace(run.record, tuned=())))
+
+    assert {check.passed for check in found.values()} == {True}
+
+
+def test_what_was_not_recorded_decides_nothing_and_says_so() -> None:
+    run = ab_run(starts())
+    record = replace(run.record, host={"hostname": "x"})
+
+    report = judge(replace(run, record=record), DEFAULT_POLICY)
+
+    unknown = [check for check in report.checks if check.passed is None]
+    assert {check.found for check in unknown} == {"not recorded", "not watched without --tune"}
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ({"load": {"1min": 4.2}}, "load as it began"),
+        ({"pressure": {"cpu_10s_percent": 61.0}}, "waiting for cpu"),
+        ({"pressure": {"memory_10s_percent": 11.0}}, "waiting for memory"),
+        ({"during": {"cpu_waited_share": 0.6}}, "waiting for cpu"),
+        ({"during": {"io_waited_share": 0.51}}, "waiting for io"),
+        ({"during": {"steal_share": 0.11}}, "stolen by a hypervisor"),
+        ({"during": {"thermal_events": 1}}, "slowed down for heat"),
+        (
+            {"during": {"below_top_clock_share": 0.2}, "knobs": {"governor": "performance"}},
+            "below the highest clock",
+        ),
+    ],
+)
+def test_restless_host_is_unfit_by_what_was_recorded(host: Mapping[str, Any], name: str) -> None:
+    report = judge(ab_run(starts(), host=host), DEFAULT_POLICY)
+
+    assert [check.name for check in report.unfit] == [name]
+    assert report.exit_code == 3
+
+
+def test_pressure_over_the_run_counts_in_place_of_that_at_its_beginning() -> None:
+    host = {"pressure": {"cpu_10s_percent": 99.0}, "during": {"cpu_waited_share": 0.1}}
+
+    assert checks(ab_run(starts(), host=host))["waiting for cpu"].passed
+
+
+def test_clock_is_only_asked_about_where_the_governor_is_to_hold_it() -> None:
+    host = {"during": {"below_top_clock_share": 0.9}, "knobs": {"governor": "schedutil"}}
+
+    assert checks(ab_run(starts(), host=host))["below the highest clock"].passed is None
+
+
+def test_setting_that_somebody_else_has_changed_makes_the_host_unfit() -> None:
+    run = ab_run(starts())
+    kept = TunedSetting("KSM", "/sys/kernel/mm/ksm/run", "1", "0", end="0")
+
+    def of(*tuned: TunedSetting) -> bool | None:
+        return checks(replace(run, record=replace(run.record, tuned=tuned)))[
+            "settings changed by others"
+        ].passed
+
+    assert of(kept)
+    assert of(replace(kept, end="1")) is False
+    assert of(replace(kept, refused="no", end="1"))
+
+
+def test_host_on_which_the_later_of_two_alike_is_slower_is_unfit() -> None:
+    run = ab_run(starts(noise=0.01))
+    # Within a block who comes last pays 12 % more, whichever side it is.
+    slow = [
+        replace(line, value=line.value * (1 + 0.06 * (line.order % 10)))
+        for line in run.samples
+        if line.value is not None
+    ]
+
+    found = checks(replace(run, samples=tuple(slow)))["order of the sides"]
+
+    assert found.passed is False
+    assert "startup/ready" in found.found
+    assert checks(run)["order of the sides"].passed
+
+
+def test_host_whose_blocks_depend_on_each_other_is_unfit() -> None:
+    wave = np.exp(0.04 * np.sin(np.arange(40) / 3))
+    base = starts(noise=0.002)
+    values = {**base.values, Side.B: [v * w for v, w in zip(base.values[Side.B], wave, strict=True) if v]}
+
+    found = checks(ab_run(Made(values)))["block after block"]
+
+    assert found.passed is False
+    assert "for B in startup/ready" in found.found
+
+
+def test_quiet_hosts_are_seldom_called_unfit() -> None:
+    unfit = sum(
+        bool(judge(ab_run(starts(seed=seed), seed=seed), DEFAULT_POLICY).unfit) for seed in range(150)
+    )
+
+    assert unfit <= 3
