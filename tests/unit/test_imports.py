@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "isobench"
 ROOMS = ("isolators", "benchmarks", "reports")
+FACES = ("cli", "pytest_plugin")
+"""What people call: they may use all rooms, and nothing uses them."""
 HEAVY = {"numpy", "scipy", "pandas", "matplotlib"}
 FOUNDATION = {"isobench.model", "isobench.errors"}
 
@@ -21,7 +23,7 @@ def sources() -> Mapping[str, Path]:
     """Module name → file, for all of isobench."""
     found = {}
     for path in sorted(PACKAGE.glob("*.py")) + [
-        file for folder in (*ROOMS, "cli") for file in sorted((PACKAGE / folder).rglob("*.py"))
+        file for folder in (*ROOMS, *FACES) for file in sorted((PACKAGE / folder).rglob("*.py"))
     ]:
         parts = ("isobench", *path.relative_to(PACKAGE).with_suffix("").parts)
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -60,11 +62,11 @@ def reach(module: str) -> frozenset[str]:
 
 def room_of(module: str) -> str:
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in {*ROOMS, "cli"} else ""
+    return parts[1] if len(parts) > 1 and parts[1] in {*ROOMS, *FACES} else ""
 
 
 def test_modules_of_every_room_are_seen_by_these_tests() -> None:
-    assert {room_of(module) for module in sources()} == {*ROOMS, "cli", ""}
+    assert {room_of(module) for module in sources()} == {*ROOMS, *FACES, ""}
 
 
 @pytest.mark.parametrize("module", sources())
@@ -75,10 +77,12 @@ def test_imports_of_a_module_make_no_circle(module: str) -> None:
 @pytest.mark.parametrize(
     ("room", "out_of_reach"),
     [
-        ("isolators", {"benchmarks", "reports", "cli"}),
-        ("benchmarks", {"reports", "cli"}),
-        ("reports", {"isolators", "benchmarks", "cli"}),
-        ("", {"reports", "cli"}),
+        ("isolators", {"benchmarks", "reports", *FACES}),
+        ("benchmarks", {"reports", *FACES}),
+        ("reports", {"isolators", "benchmarks", *FACES}),
+        ("", {"reports", *FACES}),
+        ("cli", {"pytest_plugin"}),
+        ("pytest_plugin", {"cli"}),
     ],
 )
 def test_a_room_reaches_nothing_above_or_beside_it(room: str, out_of_reach: set[str]) -> None:

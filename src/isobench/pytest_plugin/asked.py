@@ -1,0 +1,122 @@
+"""What a test asks for, from its marker and the call, and the matrix it comes to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypedDict
+
+import pytest
+
+from isobench.errors import UsageError
+from isobench.matrix import Matrix, parse_matrix
+from isobench.plugins import did_you_mean
+
+MARKER = "isobench"
+SOURCE = f"@pytest.mark.{MARKER}"
+
+
+class Wanted(TypedDict, total=False):
+    """The keywords of the marker and of ``measure``: the fields of :class:`Asked`."""
+
+    isolator: str
+    options: Mapping[str, Any]
+    benchmark: str
+    params: Mapping[str, Any]
+    workload: Mapping[str, Any] | None
+    metric: str | None
+    starts: int | None
+    blocks: int
+    timeout_s: float
+    required: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One cell that a test asks for."""
+
+    isolator: str = ""
+    """A kind: ``runc``."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The other keys of its ``[[isolator]]`` table."""
+    benchmark: str = "startup"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """The table of the benchmark."""
+    workload: Mapping[str, Any] | None = None
+    """A ``[[workload]]`` table of the user's; None: the agent's own."""
+    metric: str | None = None
+    """Which figure, where the benchmark has several."""
+    starts: int | None = None
+    """Starts that count, over all blocks; None: as many as the benchmark takes by itself."""
+    blocks: int = 5
+    timeout_s: float = 60.0
+    required: bool | None = None
+    """Where it cannot be measured, fail (True) or skip (False) the test; None: as ``isobench_required``."""
+
+    def once(self) -> "Asked":
+        """The least that proves that it works: one start."""
+        starts = {"starts": 1, "starts_vm": 1, "warmups": 0} if self.benchmark == "startup" else {}
+        return replace(self, starts=None, blocks=1, params={**self.params, **starts})
+
+    def matrix(self) -> Matrix:
+        """The matrix with this cell alone.
+
+        Raises :class:`isobench.errors.UsageError` for what is no cell, or more than one.
+        """
+        if not self.isolator:
+            raise UsageError(
+                "no isolator was named", remedy='@pytest.mark.isobench(isolator="runc") above the test'
+            )
+        return one_cell_each(self.tables([{"kind": self.isolator, **self.options}]))
+
+    def tables(self, isolators: list[dict[str, Any]]) -> Mapping[str, Any]:
+        """What is asked for in the shape of matrix.toml, of these isolators."""
+        table = dict(self.params)
+        if self.starts is not None:
+            table |= {"starts": self.starts, "starts_vm": self.starts}
+        workloads = []
+        if self.workload is not None:
+            workloads = [dict(self.workload)]
+            table.setdefault("workloads", [self.workload.get("name")])
+        return {
+            "run": {
+                "blocks": self.blocks,
+                "timeout_s": self.timeout_s,
+                "benchmarks": [self.benchmark],
+                "audit": False,
+            },
+            "isolator": isolators,
+            **({"workload": workloads} if workloads else {}),
+            self.benchmark: table,
+        }
+
+
+def one_cell_each(tables: Mapping[str, Any]) -> Matrix:
+    """The matrix in the tables; an isolator with more than one cell is an error."""
+    matrix = parse_matrix(tables, SOURCE)
+    for _, benchmark, cells in matrix.cells():
+        if len(cells) > 1:
+            names = ", ".join(cell.id for cell in cells)
+            raise UsageError(
+                f"{SOURCE}: a test measures one cell, and this is {len(cells)}: {names}",
+                remedy=f"narrow it down: params={{...}} is the table [{benchmark.name}] of docs/matrix.md",
+            )
+    return matrix
+
+
+def asked_by(item: pytest.Item, wanted: Wanted) -> Asked:
+    """What the call asks for, filled up from the markers of the test, its class and its module.
+
+    Raises :class:`isobench.errors.UsageError` for a keyword that there is not.
+    """
+    merged: dict[str, Any] = {}
+    for marker in reversed(list(item.iter_markers(MARKER))):
+        if marker.args:
+            raise UsageError(f"{SOURCE} takes keywords only", remedy=f'{SOURCE}(isolator="runc")')
+        merged |= marker.kwargs
+    merged |= wanted
+    allowed = [known.name for known in fields(Asked)]
+    for name in merged:
+        if name not in allowed:
+            raise UsageError(
+                f'{SOURCE}: there is no "{name}"{did_you_mean(name, allowed)}; allowed: {", ".join(allowed)}'
+            )
+    return Asked(**merged)

@@ -1,0 +1,65 @@
+"""What a test measures with: this host, its marker as the default of every call."""
+
+from collections.abc import Callable
+from operator import methodcaller
+from pathlib import Path
+from typing import Unpack
+
+import pytest
+
+from isobench.errors import HostUnfitError, UsageError
+from isobench.model import Status
+from isobench.pytest_plugin.asked import Asked, Wanted, asked_by
+from isobench.pytest_plugin.results import CellResult, cell_result
+from isobench.pytest_plugin.running import endings, run
+
+__tracebackhide__ = methodcaller("errisinstance", (pytest.fail.Exception, pytest.skip.Exception))
+
+
+class IsobenchLab:
+    """This host, to measure cells on, for one test."""
+
+    def __init__(self, item: pytest.Item, new_folder: Callable[[], Path]) -> None:
+        self._item = item
+        self._config = item.config
+        self._new_folder = new_folder
+
+    def measure(self, **wanted: Unpack[Wanted]) -> CellResult:
+        """Measure one cell; the keywords are the marker's, which gives what is left out here.
+
+        Skips the test, with reason and remedy, where this host or the isolator cannot have the cell; fails it
+        there if it is ``required``. Fails it for what is wrong with the call. Waits while another run has
+        the host, as long as ``isobench_wait_s`` says.
+        """
+        with endings(required=True):
+            asked = asked_by(self._item, wanted)
+        with endings(required=self._is_required(asked)):
+            if self._disabled():
+                self._measured(asked.once()).check()
+                pytest.skip("--benchmark-disable: the cell was started once, and nothing was measured")
+            result = self._measured(asked)
+        self._item.user_properties.append(("isobench", repr(result)))
+        return result
+
+    def _measured(self, asked: Asked) -> CellResult:
+        folder = self._new_folder()
+        outcome = run(asked.matrix(), folder, wait_s=self._wait_s())
+        ((cell, state),) = outcome.cells.items()
+        if state.status in {Status.UNAVAILABLE, Status.UNSUPPORTED}:
+            raise HostUnfitError(f"{cell}: {state.status}: {state.reason}", remedy=state.remedy)
+        return cell_result(asked, cell, state, folder)
+
+    def _is_required(self, asked: Asked) -> bool:
+        return bool(self._config.getini("isobench_required")) if asked.required is None else asked.required
+
+    def _wait_s(self) -> float:
+        text = str(self._config.getini("isobench_wait_s"))
+        try:
+            return float(text)
+        except ValueError:
+            raise UsageError(f'isobench_wait_s is "{text}"; allowed: seconds', remedy="600") from None
+
+    def _disabled(self) -> bool:
+        """Whether pytest-benchmark was told to run things but not to time them."""
+        option = self._config.getoption
+        return bool(option("benchmark_disable", False)) and not option("benchmark_enable", False)
