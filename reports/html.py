@@ -12,6 +12,7 @@ from isobench.reports import page_shell, rows, verdict
 from isobench.reports.charts import charts, plots
 from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import SampleId
+from isobench.reports.gate_section import gate_part
 from isobench.reports.load import summarize
 from isobench.reports.overview import overview
 from isobench.reports.sections import sections
@@ -35,7 +36,7 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
 
 def page(summary: Summary) -> str:
     """The whole document. Equal runs give equal bytes."""
-    parts = sections(summary)
+    parts, gate = sections(summary), gate_part(summary)
     places = {cell.id: f"cell-{number}" for number, cell in enumerate(summary.cells, start=1)}
 
     def anchor(cell: CellSummary) -> str:
@@ -51,10 +52,12 @@ def page(summary: Summary) -> str:
         "findings": verdict.findings(summary),
         "cautions": verdict.cautions(summary),
         "gaps": rows.gaps(summary),
+        "gate": gate,
         "sections": parts,
         "anchor": anchor,
         "row_anchor": row_anchor,
         "diagnostics": diagnose(summary),
         "matrix": json.dumps(summary.record.matrix, indent=2, ensure_ascii=False),
     }
-    return page_shell.render("report.html.j2", {**charts(summary), **plots(parts)}, values)
+    drawn = {**charts(summary), **plots((*([gate.section] if gate else []), *parts))}
+    return page_shell.render("report.html.j2", drawn, values)

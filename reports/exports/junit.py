@@ -18,9 +18,7 @@ from isobench.reports.exports.figures import Figure, figures_of, of_values, valu
 from isobench.reports.exports.series import REST_OF_RECORD, Export, number, of_details
 from isobench.reports.load import cells_of
 from isobench.reports.summary import CellSummary
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML 1.0 document may hold, escaped or not (section 2.2)."""
+from isobench.reports.xml_text import document, legal, properties
 
 _ENDS = {
     Status.FAILED: "failure",
@@ -40,10 +38,8 @@ def export(run: StoredRun) -> Export:
     root = ET.Element("testsuites", _tally(cells, name=f"isobench {run.record.run_id}"))
     for benchmark, own in groupby(cells, key=lambda cell: cell.benchmark):
         root.append(_suite(benchmark, list(own), by_cell, run.record))
-    ET.indent(root)
     left_out = (*of_values(figures), *of_details(run.samples), REST_OF_RECORD)
-    text = f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
-    return Export(text.encode(), values_behind(figures), left_out)
+    return Export(document(root).encode(), values_behind(figures), left_out)
 
 
 def _suite(
@@ -52,7 +48,7 @@ def _suite(
     facts = run_facts(record)
     about = {"hostname": facts.get("hostname", ""), "timestamp": _timestamp(record.started)}
     suite = ET.Element("testsuite", _tally(cells, name=benchmark, **about))
-    _properties(suite, facts)
+    properties(suite, facts)
     for cell in cells:
         suite.append(_case(cell, figures.get(cell.id, ())))
     return suite
@@ -62,7 +58,7 @@ def _tally(cells: Sequence[CellSummary], **about: str) -> dict[str, str]:
     ends = [_ENDS.get(cell.state.status) for cell in cells]
     counted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     return {
-        **{key: _legal(text) for key, text in about.items() if text},
+        **{key: legal(text) for key, text in about.items() if text},
         "tests": str(len(cells)),
         **{key: str(ends.count(end)) for key, end in counted.items()},
     }
@@ -73,12 +69,12 @@ def _case(cell: CellSummary, figures: Sequence[Figure]) -> ET.Element:
     timed = {"time": f"{seconds:.9f}"} if seconds else {}
     name = "/".join(filter(None, (cell.workload, words(cell.samples[0].params))))
     about = {"name": name, "classname": f"{cell.benchmark}.{cell.isolator}"}
-    case = ET.Element("testcase", {**{key: _legal(text) for key, text in about.items()}, **timed})
-    _properties(case, dict(_told(figures)))
+    case = ET.Element("testcase", {**{key: legal(text) for key, text in about.items()}, **timed})
+    properties(case, dict(_told(figures)))
     if (end := _ENDS.get(cell.state.status)) is not None:
         case.append(_end(end, cell))
     if figures:
-        ET.SubElement(case, "system-out").text = _legal("".join(map(_line, figures)))
+        ET.SubElement(case, "system-out").text = legal("".join(map(_line, figures)))
     return case
 
 
@@ -87,11 +83,11 @@ def _end(end: str, cell: CellSummary) -> ET.Element:
     total = state.ok + state.not_ok
     reason = state.reason or state.status.value
     message = f"{state.not_ok} of {total} attempts: {reason}" if state.ok else reason
-    found = ET.Element(end, {"message": _legal(message)})
+    found = ET.Element(end, {"message": legal(message)})
     if end != "skipped":
         found.set("type", state.status.value)
     if state.remedy:
-        found.text = _legal(f"remedy: {state.remedy}")
+        found.text = legal(f"remedy: {state.remedy}")
     return found
 
 
@@ -118,18 +114,7 @@ def _name(figure: Figure) -> str:
     return units.plain(f"{figure.metric}{figure.place.removeprefix(figure.cell)}")
 
 
-def _properties(parent: ET.Element, found: Mapping[str, str]) -> None:
-    if found:
-        properties = ET.SubElement(parent, "properties")
-        for name, value in found.items():
-            ET.SubElement(properties, "property", {"name": _legal(name), "value": _legal(value)})
-
-
 def _timestamp(started: str) -> str:
     """As the XML has it, without a zone (it is UTC); empty for what is no time."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z?", started)
     return found[1] if found else ""
-
-
-def _legal(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
