@@ -58,7 +58,7 @@ def _is_there(thing: str) -> bool:
 def play(tag: str, *, why_not: str, remedy: str, variables: Mapping[str, object] | None = None) -> None:
     """Run one part of the project's Ansible role on this host."""
     env = {
-        "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_HOME": str(VENV / "ansible"),  # else it leaves a folder in the user's home
         "ANSIBLE_REMOTE_TEMP": str(VENV / "ansible" / "tmp"),
         "LC_ALL": "C.UTF-8",  # Ansible refuses any other encoding; a minimal Debian has none set

@@ -106,7 +106,8 @@ def plan(folder: Folder, *, matrix: MatrixFile) -> None:
         table.add_row(host, f"complete: {row.run_id}" if row.complete else "to do", *left)
     for line in _lines(table):
         print(line)
-    print(f"\n{len(todo)} of {len(rows)} hosts to do, {cells} cells each, side by side: about {expected}.")
+    each = f"{cells} cells" if cells != 1 else "1 cell"
+    print(f"\n{len(todo)} of {len(rows)} hosts to do, each {each}, side by side: about {expected}.")
     print("Nothing was started, and no host was asked.")
 
 
