@@ -22,7 +22,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -191,11 +192,20 @@ def slug(hostname: str) -> str:
     return plain[:_SLUG_CHARS].rstrip("-._") or "host"
 
 
-def hosts_named(wanted: str, known: Mapping[str, Any] | frozenset[str]) -> tuple[str, ...]:
+def hosts_named(wanted: str, known: Collection[str]) -> tuple[str, ...]:
     """Which of the known hosts a user means: the one of that id, else all of that host name."""
     if wanted in known:
         return (wanted,)
     return tuple(sorted(one for one in known if one[: -_HASH_CHARS - 1] == slug(wanted)))
+
+
+def torn(lake: Lake, name: str, why: str) -> ResultsError:
+    """That a file of a lake cannot be read."""
+    where = f"{lake.place.name}/{name}"
+    return ResultsError(
+        f"{where}: a file of the lake that cannot be read: {why}",
+        remedy=f"remove it, then add its runs again: rm {shlex.quote(where)}; isobench history add DIR",
+    )
 
 
 def _order(file: RunFile) -> tuple[str, str, str]:

@@ -6,14 +6,12 @@ pyarrow comes with the extra ``lake``; questions to a lake need DuckDB only and 
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from isobench.errors import ResultsError
 from isobench.extras import needed
 from isobench.journal import StoredRun
-from isobench.reports.lake import DayFile, Lake, RunFile, moment
+from isobench.reports.lake import DayFile, Lake, RunFile, moment, torn
 
 with needed("lake", "the result lake"):
     import pyarrow as pa
@@ -92,12 +90,3 @@ def _read(lake: Lake, name: str, **how: Any) -> pa.Table:  # noqa: ANN401 - opti
             return pq.read_table(file, **how)
     except (OSError, pa.ArrowException) as error:
         raise torn(lake, name, str(error)) from error
-
-
-def torn(lake: Lake, name: str, why: str) -> ResultsError:
-    """That a file of a lake cannot be read."""
-    where = f"{lake.place.name}/{name}"
-    return ResultsError(
-        f"{where}: a file of the lake that cannot be read: {why}",
-        remedy=f"remove it, then add its runs again: rm {shlex.quote(where)}; isobench history add DIR",
-    )

@@ -122,6 +122,23 @@ def slopes(
     return Lines(lines, tuple(unsorted.tolist()))
 
 
+def slope(blocks: Sequence[int], instances: Sequence[float], y: Sequence[float]) -> float | None:
+    """The slope that :func:`slopes` gives one column, without its interval, which is most of the work.
+
+    None when no block has readings at two different numbers of instances. Raises ValueError as it does.
+    """
+    try:
+        table = _table(blocks, instances, {"y": y})
+    except _NoSlopeError:
+        return None
+    ordered = table.rows(np.lexsort((table.y[:, 0], table.x, table.block)))
+    return float(_fit(ordered, _weights(ordered, 0), 0)[0, 0])
+
+
+class _NoSlopeError(ValueError):
+    """All readings of a block are at one number of instances."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     """Readings, a row each."""
@@ -160,7 +177,7 @@ def _table(
     _, block = np.unique(np.asarray(blocks, np.int64), return_inverse=True)
     table = _Table(block, x, y)
     if not table.spreads:
-        raise ValueError("a slope needs a group with two different x")
+        raise _NoSlopeError("a slope needs a group with two different x")
     return table
 
 
