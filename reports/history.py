@@ -114,6 +114,11 @@ class Found:
         return tuple(list(own)[-1] for _, own in groupby(self.runs, key=lambda run: run.host))
 
     @property
+    def slope(self) -> bool:
+        """A figure is what each further instance takes, and no median."""
+        return self.metric == _FOOTPRINT
+
+    @property
     def relative(self) -> bool:
         """Hosts differ by factors: the figures are positive and of no unit of ratios."""
         return self.unit != RATIO and all(run.value > 0 for run in self.runs)

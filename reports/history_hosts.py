@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 
 from isobench.reports.lake_read import Reader
@@ -101,7 +101,11 @@ class Contents:
 def hosts(reader: Reader, since: date | None = None) -> tuple[Host, ...]:
     """All hosts, by name."""
     rows = reader.ask(_HOSTS, {"since": since})
-    return tuple(Host(*row[:8], overlapping=(row[8], row[9]) if row[8] else None) for row in rows)
+    names = [field.name for field in fields(Host)]
+    return tuple(
+        Host(**dict(zip(names, [*facts, (run, other) if run else None], strict=True)))
+        for *facts, run, other in rows
+    )
 
 
 def runs_of(reader: Reader, host: str, since: date | None = None) -> tuple[HostRun, ...]:
@@ -113,9 +117,9 @@ def runs_of(reader: Reader, host: str, since: date | None = None) -> tuple[HostR
     return tuple(HostRun(*row) for row in reader.ask(_RUNS, {"hosts": names, "since": since}))
 
 
-def contents(reader: Reader) -> Contents:
-    """All days; no file of a run is opened for it."""
-    days = tuple(_days(reader))
+def contents(reader: Reader, since: date | None = None) -> Contents:
+    """All days, or those from one on; no file of a run is opened for it."""
+    days = tuple(day for day in _days(reader) if since is None or day.date >= since)
     return Contents(
         runs=sum(day.runs for day in days),
         hosts=len(reader.hosts()),
@@ -134,7 +138,7 @@ def _days(reader: Reader) -> Iterator[Day]:
     for run in reader.runs:
         hosts_on.setdefault(run.date, set()).add(run.host)
         own[run.date] = own.get(run.date, 0) + 1
-    for one in (*reader.days, *reader.runs):
+    for one in reader.files:
         nbytes[one.date] = nbytes.get(one.date, 0) + one.nbytes
     for day in sorted(nbytes):
         files = own.get(day, 0)

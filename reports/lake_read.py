@@ -21,6 +21,8 @@ from isobench.reports.lake import DAYS, RUNS, DayFile, Lake, RunFile, hosts_name
 if TYPE_CHECKING:
     import duckdb
 
+_NEWEST = 20
+"""Runs that tell which cells there are."""
 _MAGIC = b"PAR1"
 """The first and the last four bytes of a Parquet file."""
 
@@ -95,6 +97,27 @@ class Reader:
                 f"the question cannot be answered: {str(error).strip()}",
                 remedy='see the columns: isobench history sql "DESCRIBE samples"',
             ) from error
+
+
+def newest_cells(lake: Lake) -> tuple[str, ...]:
+    """The cells of the last few runs, for which few files are opened."""
+    with needed("lake", "a question to the result lake"):
+        import duckdb  # noqa: PLC0415 - as in reading()
+
+    files: Sequence[DayFile | RunFile] = sorted(lake.runs(), key=lambda run: (run.date, run.run_id))[
+        -_NEWEST:
+    ]
+    files = files or lake.days()[-1:]
+    if not files:
+        return ()
+    with duckdb.connect() as connection:
+        lake.place.attach(connection)
+        table = parquet(lake, [one.name for one in files])
+        try:
+            found = connection.execute(f"SELECT DISTINCT cell FROM {table} ORDER BY cell").fetchall()  # noqa: S608
+        except duckdb.Error as error:
+            raise unreadable(lake, files, error) from error
+    return tuple(name for (name,) in found)
 
 
 def unreadable(lake: Lake, files: Iterable[DayFile | RunFile], error: Exception) -> IsobenchError:

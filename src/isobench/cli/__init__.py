@@ -14,6 +14,19 @@ import typer
 
 from isobench import __version__
 from isobench.cli import ab, batch, clean, compare, doctor, exits, export, gate, listing, output, report, run
+from isobench.cli import (
+    batch,
+    clean,
+    compare,
+    doctor,
+    exits,
+    export,
+    history,
+    listing,
+    output,
+    report,
+    run,
+)
 
 app = typer.Typer(
     rich_markup_mode=None,  # its help takes twice the time
@@ -31,6 +44,7 @@ app.command(short_help="Measure two sides, and say whether one is worse.")(ab.ab
 app.command(short_help="The verdict on a run of two sides.")(gate.gate)
 app.command(short_help="What changed from one run to another.")(compare.compare)
 app.command(short_help="Write a run in the format of another tool.")(export.export)
+app.add_typer(history.app, name="history", short_help="Keep the runs of many hosts, and ask what they say.")
 app.add_typer(listing.app, name="list", short_help="What a matrix can name.")
 app.add_typer(batch.app, name="batch", hidden=True)
 app.command(short_help="Remove what ended runs left behind.")(clean.clean)

@@ -62,6 +62,16 @@ def result_folders(incomplete: str) -> list[str]:
     return _paths(incomplete, lambda path: (path / "run.json").is_file())
 
 
+def lake_cells(context: typer.Context, incomplete: str) -> list[str]:
+    """The cells of the newest runs in the lake on the command line."""
+    from isobench.reports.lake import open_lake
+    from isobench.reports.lake_read import newest_cells
+
+    with suppress(IsobenchError):
+        return _beginning(incomplete, newest_cells(open_lake(context.params.get("lake") or "lake")))
+    return []
+
+
 def _matrix(context: typer.Context) -> Matrix | None:
     # While completing, arguments are not yet told apart: they are the words that are no options.
     given = next((word for word in context.args if word.endswith(".toml")), None)
