@@ -25,7 +25,7 @@ _FOOTPRINT = "footprint"
 _PICK = """
 CREATE OR REPLACE TEMP TABLE picked AS
 SELECT host, hostname, run_id, started, run_status, cell, isolator, isolator_kind, metric, unit, block, "row",
-    value, counts, status, detail['instances'] AS instances,
+    value, counts, status, reason, detail['instances'] AS instances,
     coalesce(host_facts->>'$.cpu.model', '') AS cpu, coalesce(host_facts->>'$.kernel', '') AS kernel
 FROM samples
 WHERE (cell = $cell OR ($to_bare AND isolator_kind = 'bare' AND side = 'A'
@@ -37,6 +37,7 @@ _METRICS = """
 SELECT metric, any_value(unit), count(*) FILTER (counts) AS n FROM picked
 WHERE cell = $cell AND metric <> '' GROUP BY metric ORDER BY n DESC, metric
 """
+_REASON = "SELECT status || ': ' || reason FROM picked WHERE cell = $cell AND reason <> '' LIMIT 1"
 _MEDIANS = """
 SELECT host, run_id, cell, isolator_kind = 'bare', any_value(hostname), any_value(started),
     any_value(run_status), any_value(cpu), any_value(kernel), count(*) FILTER (counts AND metric = $metric),
@@ -180,6 +181,7 @@ def _metric(reader: Reader, question: Question) -> tuple[str, str, tuple[str, ..
 def _refuse_cell(reader: Reader, question: Question) -> NoReturn:
     """Say why there is nothing of a cell."""
     lake = reader.lake.place.name
+    cell = {"cell": question.cell}
     cells = [name for (name,) in reader.ask("SELECT DISTINCT cell FROM samples ORDER BY cell")]
     if question.cell not in cells:
         raise UsageError(
@@ -192,7 +194,10 @@ def _refuse_cell(reader: Reader, question: Question) -> NoReturn:
             f" since {question.since}" if question.since else "",
         )
     )
-    raise UsageError(f"{lake}: {question.cell} was never measured{where}: no attempt has a value or failed")
+    why = reader.ask(_REASON, cell)
+    raise UsageError(
+        f"{lake}: {question.cell} was not measured{where}{''.join(f': {told}' for (told,) in why)}"
+    )
 
 
 def _with_slopes(reader: Reader, rows: Iterable[_Row]) -> list[_Row]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from isobench.cli.output import Column, note, printable, table
 from isobench.reports import units
+from isobench.reports.history_fleet import MIN_FOR_OUTLIERS, OUTLYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +43,9 @@ def note_oddities(one: Added) -> None:
 
 
 def added(lake: str, outcomes: Mapping[str, int]) -> str:
-    """``lake: 3 runs added, 1 there already``."""
+    """``lake: 4 runs: 3 added, 1 there already``."""
     told = [text.format(f"{outcomes[name]:,}") for name, text in _OUTCOMES.items() if outcomes.get(name)]
-    return f"{lake}: of {sum(outcomes.values()):,} runs {', '.join(told)}"
+    return printable(f"{lake}: {_counted(sum(outcomes.values()), 'run')}: {', '.join(told)}")
 
 
 def compacted(day: Compacted) -> str:
@@ -133,9 +134,9 @@ def outliers(found: Found, odd: Sequence[Outlier], to: Console) -> None:
     ]
     _foot(found, to, columns, rows)
     total = len(found.last)
-    to.print(
-        f"{len(odd)} of {_counted(total, 'host')} beyond 3.5 robust standard deviations.", soft_wrap=True
-    )
+    told = f"{len(odd)} of {_counted(total, 'host')} beyond {OUTLYING} robust standard deviations."
+    few = f"Fewer than {MIN_FOR_OUTLIERS} hosts do not tell which of them is the odd one."
+    to.print(few if total < MIN_FOR_OUTLIERS else told, soft_wrap=True)
 
 
 def hosts(found: Sequence[Host], to: Console) -> None:
