@@ -24,7 +24,7 @@ _FOOTPRINT = "footprint"
 
 _PICK = """
 CREATE OR REPLACE TEMP TABLE picked AS
-SELECT host, hostname, run_id, started, run_status, cell, isolator, isolator_kind, metric, unit, block, "row",
+SELECT host, hostname, run_id, started, run_status, fingerprint, isobench, cell, isolator, isolator_kind, metric, unit, block, "row",
     value, counts, status, reason, detail['instances'] AS instances,
     coalesce(host_facts->>'$.cpu.model', '') AS cpu, coalesce(host_facts->>'$.kernel', '') AS kernel
 FROM samples
@@ -40,8 +40,8 @@ WHERE cell = $cell AND metric <> '' GROUP BY metric ORDER BY n DESC, metric
 _REASON = "SELECT status || ': ' || reason FROM picked WHERE cell = $cell AND reason <> '' LIMIT 1"
 _MEDIANS = """
 SELECT host, run_id, cell, isolator_kind = 'bare', any_value(hostname), any_value(started),
-    any_value(run_status), any_value(cpu), any_value(kernel), count(*) FILTER (counts AND metric = $metric),
-    count(*) FILTER (status IN ('failed', 'timeout')), median(value) FILTER (counts AND metric = $metric)
+    any_value(run_status), any_value(fingerprint), any_value(isobench), any_value(cpu), any_value(kernel),
+    count(*) FILTER (counts AND metric = $metric), count(*) FILTER (status IN ('failed', 'timeout')), median(value) FILTER (counts AND metric = $metric)
 FROM picked GROUP BY host, run_id, cell, isolator, isolator_kind
 ORDER BY host, any_value(started), run_id, isolator <> 'bare', isolator
 """
@@ -80,6 +80,10 @@ class RunFigure:
     """UTC."""
     status: str
     """``finished``, ``interrupted`` or ``running``, as run.json says."""
+    fingerprint: str
+    """Equal where the runs of a host may be compared as they are (:data:`isobench.host.COMPARABLE`)."""
+    isobench: str
+    """The version that measured."""
     cpu: str
     kernel: str
     n: int
@@ -153,6 +157,8 @@ class _Row:
     hostname: str
     started: datetime
     status: str
+    fingerprint: str
+    isobench: str
     cpu: str
     kernel: str
     n: int
@@ -241,18 +247,8 @@ def _bare(rows: Iterable[_Row]) -> Mapping[tuple[str, str], float]:
 def _figure(row: _Row, below: float | None) -> RunFigure | None:
     if row.value is None or below is None:
         return None
-    return RunFigure(
-        row.host,
-        row.hostname,
-        row.run_id,
-        row.started,
-        row.status,
-        row.cpu,
-        row.kernel,
-        row.n,
-        row.lost,
-        row.value / below,
-    )
+    same = {name: getattr(row, name) for name in RunFigure.__slots__ if name in _Row.__slots__}
+    return RunFigure(**{**same, "value": row.value / below})
 
 
 def _changes(runs: Sequence[RunFigure], *, relative: bool) -> Iterator[RunFigure]:

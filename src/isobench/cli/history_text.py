@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from isobench.cli.output import Column, note, printable, table
-from isobench.reports import units
+from isobench.cli.output import note, printable
+from isobench.reports import terminal, units
 from isobench.reports.history_fleet import MIN_FOR_OUTLIERS, OUTLYING
 
 if TYPE_CHECKING:
@@ -22,6 +24,18 @@ if TYPE_CHECKING:
 
 _MIDDLE, _WIDE = 90, 110
 """Columns of the terminal from which on there is room for less needed columns of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    title: str
+    text: bool = False
+    """It holds words, which begin at the left; figures end at the right."""
+    room: int = 0
+    """The terminal's width below which it is left out."""
+
 
 _OUTCOMES = {
     "added": "{} added",
@@ -57,6 +71,7 @@ def compacted(day: Compacted) -> str:
 def trend(found: Found, to: Console) -> None:
     """A line a run."""
     several = len({run.host for run in found.runs}) > 1
+    marks = [_marks(run, before) for before, run in pairwise([None, *found.runs])]
     columns = [
         *([Column("host", text=True)] if several else ()),
         Column("began (UTC)", text=True),
@@ -64,7 +79,7 @@ def trend(found: Found, to: Console) -> None:
         Column("n"),
         Column(_title(found)),
         Column("change"),
-        *([Column("", text=True)] if any(map(_marks, found.runs)) else ()),
+        *([Column("", text=True)] if any(marks) else ()),
     ]
     _head(found, to, "" if several or not found.runs else f" on {found.runs[0].host}")
     rows = [
@@ -75,9 +90,9 @@ def trend(found: Found, to: Console) -> None:
             str(run.n),
             _figure(found, run.value),
             units.optional(run.change, units.percent),
-            _marks(run),
+            mark,
         )
-        for run in found.runs
+        for run, mark in zip(found.runs, marks, strict=True)
     ]
     _foot(found, to, columns, rows)
 
@@ -156,11 +171,11 @@ def hosts(found: Sequence[Host], to: Console) -> None:
             str(one.runs),
             f"{one.first:%Y-%m-%d}",
             f"{one.last:%Y-%m-%d}",
-            *(units.plain(fact or units.NONE) for fact in (one.cpu, one.kernel, one.os)),
+            *(fact or units.NONE for fact in (one.cpu, one.kernel, one.os)),
         )
         for one in found
     ]
-    table(to, columns, rows)
+    _print(to, columns, rows)
     for one in found:
         if one.overlapping:
             runs = " and ".join(one.overlapping)
@@ -195,7 +210,7 @@ def runs(found: Sequence[HostRun], to: Console) -> None:
         )
         for one in found
     ]
-    table(to, columns, rows)
+    _print(to, columns, rows)
 
 
 def contents(lake: str, found: Contents, to: Console) -> None:
@@ -217,7 +232,7 @@ def contents(lake: str, found: Contents, to: Console) -> None:
         )
         for day in found.days
     ]
-    table(to, columns, rows)
+    _print(to, columns, rows)
     total = f"{_counted(found.runs, 'run')} of {_counted(found.hosts, 'host')}, {units.nbytes(found.nbytes)}"
     to.print(printable(f"{lake}: {total}"), soft_wrap=True)
 
@@ -225,27 +240,41 @@ def contents(lake: str, found: Contents, to: Console) -> None:
 def rows(columns: Sequence[str], found: Sequence[Sequence[Any]], to: Console) -> None:
     """Whatever a question of the user's gives."""
     numbers = [all(isinstance(row[at], int | float | None) for row in found) for at in range(len(columns))]
-    table(
+    _print(
         to,
-        [Column(units.plain(name), text=not number) for name, number in zip(columns, numbers, strict=True)],
-        [[units.NONE if value is None else units.plain(str(value)) for value in row] for row in found],
+        [Column(name, text=not number) for name, number in zip(columns, numbers, strict=True)],
+        [[units.NONE if value is None else str(value) for value in row] for row in found],
     )
 
 
-def _head(found: Found, to: Console, whose: str) -> None:
-    from rich.text import Text
+def _print(to: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """A table without the columns there is no room for; in a pipe without blanks at the ends of its lines."""
+    shown = [at for at, column in enumerate(columns) if to.width >= column.room]
+    made = terminal.new_table(*(columns[at].title for at in shown))
+    for at, drawn in zip(shown, made.columns, strict=True):
+        drawn.justify = "left" if columns[at].text else "right"
+    for row in rows:
+        made.add_row(*(terminal.figure(row[at]) for at in shown))
+    if to.is_terminal:
+        to.print(made)
+        return
+    with to.capture() as drawn_text:
+        to.print(made)
+    print("\n".join(line.rstrip() for line in drawn_text.get().splitlines()))
 
+
+def _head(found: Found, to: Console, whose: str) -> None:
     question = found.question
     what = f"{question.cell}: {found.metric}{' to that of the bare row' if question.to_bare else ''}"
-    to.print(Text(units.plain(f"{what}{whose}"), style="bold"), soft_wrap=True)
+    to.print(terminal.text(f"{what}{whose}", "bold"), soft_wrap=True)
 
 
 def _foot(found: Found, to: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """The table, and what is not in it."""
     if rows:
-        table(to, columns, rows)
+        _print(to, columns, rows)
     for line in _left_out(found):
-        to.print(units.plain(line), style="dim", soft_wrap=True)
+        to.print(terminal.text(line, "dim"), soft_wrap=True)
 
 
 def _left_out(found: Found) -> Iterator[str]:
@@ -269,11 +298,18 @@ def _figure(found: Found, value: float) -> str:
     return units.times(value) if found.question.to_bare else units.quantity(value, found.unit)
 
 
-def _marks(run: RunFigure) -> str:
-    """What to know of a run besides its figure."""
+def _marks(run: RunFigure, before: RunFigure | None) -> str:
+    """What to know of a run besides its figure; ``before`` is the run before, of whichever host."""
     marks = [run.status] if run.status != "finished" else []
     if run.lost:
         marks.append(f"{run.lost} lost")
+    if before and before.host == run.host:
+        if before.kernel != run.kernel:
+            marks.append(f"kernel {run.kernel}")
+        elif before.fingerprint != run.fingerprint:
+            marks.append("settings changed")
+        if before.isobench != run.isobench:
+            marks.append(f"isobench {run.isobench}")
     return ", ".join(marks)
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -51,31 +50,6 @@ def columns(to: Console, rows: Sequence[Sequence[Text]], *, indent: int = 0) -> 
             line.rstrip()
             to.print(before + line, soft_wrap=True)
             before = Text(" " * before.cell_len)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table of figures."""
-
-    title: str
-    text: bool = False
-    """It holds words, which begin at the left; figures end at the right."""
-    room: int = 0
-    """The terminal's width below which it is left out."""
-
-
-def table(to: Console, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    """A table without lines around it, of foreign text too, and without the columns there is no room for."""
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = [at for at, column in enumerate(columns) if to.width >= column.room]
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in (columns[at] for at in shown):
-        drawn.add_column(column.title, justify="left" if column.text else "right", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(printable(row[at])) for at in shown))
-    to.print(drawn)
 
 
 def as_json(value: object) -> str:
