@@ -22,7 +22,7 @@ SHOWN_BY = {
     "gcc": "gcc",
     "/usr/include/stdio.h": "libc6-dev",
 }
-"""Command or file → the Debian package it shows to be there; the role's ``isobench_host_packages``."""
+"""Command or file → the Debian package it shows to be there; vars/Debian.yml of the role."""
 
 SHOWN_BY_FOR = {
     "test": {
@@ -31,10 +31,11 @@ SHOWN_BY_FOR = {
         "mkfs.ext4": "e2fsprogs",
         "ssh": "openssh-client",
         "hyperfine": "hyperfine",
+        "qemu-aarch64": "qemu-user",
     },
     "perf": {"hyperfine": "hyperfine", "bwrap": "bubblewrap", "strace": "strace"},
 }
-"""The same for one target of make alone; together the role's ``isobench_host_test_packages``."""
+"""The same for one target of make alone; together ``tests`` there."""
 
 
 def can_install() -> bool:

@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -40,6 +41,8 @@ RUN_FOLDER = "run"
 
 RESULT_FILES = (RUN_FILE, SAMPLES_FILE, PAIRS_FILE)
 """What is fetched of a run."""
+
+OURSELVES = (sys.executable, "-m", "isobench")
 
 _ATTEMPT, _LOCK, _LOG = "attempt.json", "lock", "log"
 _GRACE_S = 60.0
@@ -116,7 +119,13 @@ def file_sum(path: Path) -> FileSum:
     return FileSum(digest, path.stat().st_size)
 
 
-def go(place: Path, options: Sequence[str] = (), resume_options: Sequence[str] = ()) -> Look:
+def go(
+    place: Path,
+    options: Sequence[str] = (),
+    resume_options: Sequence[str] = (),
+    *,
+    isobench: Sequence[str] = OURSELVES,
+) -> Look:
     """Bring the run to its end: begin it, go on with it, or wait for the attempt that does.
 
     ``options`` are those of ``isobench run``, ``resume_options`` those of ``isobench resume``.
@@ -127,9 +136,9 @@ def go(place: Path, options: Sequence[str] = (), resume_options: Sequence[str] =
         run = place / RUN_FOLDER
         if not (run / RUN_FILE).exists():
             _put_aside(run)
-            _attempt(place, ("run", MATRIX_FILE, "--out", RUN_FOLDER, *options), lock)
+            _attempt(place, (*isobench, "run", MATRIX_FILE, "--out", RUN_FOLDER, *options), lock)
         elif read_record(run).status != "finished":
-            _attempt(place, ("resume", RUN_FOLDER, *resume_options), lock)
+            _attempt(place, (*isobench, "resume", RUN_FOLDER, *resume_options), lock)
     return look(place)
 
 
@@ -148,12 +157,12 @@ def wait(place: Path, after: int, *, grace_s: float = _GRACE_S) -> Look:
     return look(place)
 
 
-def _attempt(place: Path, words: Sequence[str], lock: int) -> None:
+def _attempt(place: Path, command: Sequence[str], lock: int) -> None:
     attempt = Attempt(_read_attempt(place).number + 1, begun=now_utc())
     _write_attempt(place, attempt)
-    argv = (sys.executable, "-m", "isobench", *words, "--no-report", "--json")
+    argv = (*command, "--no-report", "--json")
     with (place / _LOG).open("ab") as log:
-        log.write(f"--- attempt {attempt.number}, {attempt.begun}: isobench {' '.join(words)}\n".encode())
+        log.write(f"--- attempt {attempt.number}, {attempt.begun}: {shlex.join(argv)}\n".encode())
         log.flush()
         said_from = log.tell()
         # It inherits the lock: should we be killed and it not, the run still counts as going on.

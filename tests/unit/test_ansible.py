@@ -1,0 +1,110 @@
+"""The collection in ansible/: what can be said of it without a host."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # Ansible brings it
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSIBLE = ROOT / "ansible"
+ROLES = ("isobench_host", "isobench_run", "isobench_batch")
+PLAYBOOKS = ("site.yml", "provision.yml", "bench.yml", "fetch.yml", "reset.yml")
+OPTIONAL = {"isobench_host_packages", "isobench_host_test_packages"}
+"""Their defaults hang on the distribution, which is known on the host alone."""
+
+CONTACT = ANSIBLE / "roles" / "isobench_host" / "files" / "contact.sh"
+
+
+def documents() -> list[Path]:
+    return sorted(path for path in ANSIBLE.rglob("*.yml") if "meta" not in path.parts)
+
+
+def tasks(node: object) -> Iterator[dict[str, Any]]:
+    """Every task, in blocks and handlers too."""
+    for task in node if isinstance(node, list) else ():
+        yield task
+        for part in ("tasks", "handlers", "block", "rescue", "always"):
+            yield from tasks(task.get(part))
+
+
+def modules(task: dict[str, Any]) -> list[str]:
+    return [key for key in task if key.startswith("ansible.") or key.partition(".")[2]]
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ANSIBLE)))
+def test_only_modules_that_come_with_ansible_are_used(path: Path) -> None:
+    used = {name for task in tasks(yaml.safe_load(path.read_text())) for name in modules(task)}
+    assert {name for name in used if not name.startswith("ansible.builtin.")} == set()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_of_a_role_is_in_its_argument_specs_in_the_same_order(role: str) -> None:
+    defaults = yaml.safe_load((ANSIBLE / "roles" / role / "defaults" / "main.yml").read_text())
+    specs = yaml.safe_load((ANSIBLE / "roles" / role / "meta" / "argument_specs.yml").read_text())
+    for entry in specs["argument_specs"].values():
+        assert [name for name in entry["options"] if name not in OPTIONAL] == list(defaults)
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_playbook_is_understood_by_ansible(playbook: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path)}
+    command = Path(sys.executable).with_name("ansible-playbook")
+    argv = [str(command), "--syntax-check", str(ANSIBLE / playbook)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def contact(shell: str = "sh", **variables: str) -> dict[str, str]:
+    given = {"dir": "/var/lib/isobench", "python": "", "stamp": "none", **variables}
+    words = " ".join(f"{name}='{value}'" for name, value in given.items())
+    done = subprocess.run(
+        [shell, "-c", f"{words}\n{CONTACT.read_text()}"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return dict(re.findall(r"^isobench_([a-z_]+)=(.*)$", done.stdout, re.MULTILINE))
+
+
+def test_host_answers_with_all_that_the_role_asks_for() -> None:
+    answer = contact()
+    assert set(answer) == {
+        *("clock", "uid", "machine", "init", "id", "like", "release", "name", "any_python", "python"),
+        *("version", "installed", "settings", "controllers", "free_in", "free_kb"),
+    }
+    assert int(answer["clock"]) > 0
+    assert int(answer["free_kb"]) > 0
+    assert {"cpu", "memory"} <= set(answer["controllers"].split())
+
+
+def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None:
+    assert contact(dir=str(tmp_path / "not" / "yet"))["free_in"] == str(tmp_path)
+
+
+def test_python_that_was_named_is_taken_if_it_is_new_enough(tmp_path: Path) -> None:
+    answer = contact(python=sys.executable)
+    assert answer["python"] == sys.executable
+    assert answer["version"] == f"{sys.version_info.major}.{sys.version_info.minor}"
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\ncase $2 in *exit*) exit 1;; *) echo 3.9;; esac\n")
+    old.chmod(0o755)
+    assert "python" not in contact(python=str(old))
+
+
+def test_stamp_of_what_is_installed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "isobench.key").write_text("abc\n")
+    assert contact(dir=str(tmp_path), stamp="isobench.key")["installed"] == "abc"
+    assert contact(dir=str(tmp_path))["installed"] == ""
+
+
+def test_collection_names_its_roles_and_playbooks_in_its_readme() -> None:
+    readme = (ANSIBLE / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in (*ROLES, *PLAYBOOKS))
+    galaxy = yaml.safe_load((ANSIBLE / "galaxy.yml").read_text())
+    assert (galaxy["namespace"], galaxy["name"]) == ("isobench", "lab")
+    assert json.dumps(galaxy["version"]) in json.dumps((ANSIBLE / "CHANGELOG.md").read_text().split())
