@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
-from tests.ab_runs import ab_run, starts, with_record
+from tests.ab_runs import ab_run, starts
 
 from isobench.errors import OutputError
 from isobench.journal import StoredRun
@@ -35,8 +36,12 @@ SLOW, FAST, SAME, NOISY = (
 )
 
 
+def with_record(run: StoredRun, **changes: Any) -> StoredRun:  # noqa: ANN401
+    return replace(run, record=replace(run.record, **changes))
+
+
 def mixed() -> StoredRun:
-    return ab_run(SLOW, FAST, SAME, NOISY, confirm=("startup/nginx", "startup/redis"), detect=0.1)
+    return ab_run(SLOW, FAST, SAME, NOISY, confirm=("startup/nginx", "startup/redis"), ab={"detect": 0.1})
 
 
 def calm() -> StoredRun:

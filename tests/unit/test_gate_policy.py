@@ -21,7 +21,7 @@ from isobench.reports.gate_policy import (
     schema,
 )
 from isobench.reports.gate_threshold import threshold
-from isobench.reports.gate_values import Source, Threshold
+from isobench.reports.gate_values import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,14 +13,15 @@ from typing import Annotated
 import typer
 
 from isobench import __version__
-from isobench.cli import ab, batch, clean, compare, doctor, exits, export, gate, listing, output, report, run
 from isobench.cli import (
+    ab,
     batch,
     clean,
     compare,
     doctor,
     exits,
     export,
+    gate,
     history,
     listing,
     output,
