@@ -38,6 +38,7 @@ class Case:
     wanted: tuple[str, ...]
 
 
+KINDS = ("chroot", "namespaces", "cgroups", "runc")
 ALIKE = ("equivalent", "inconclusive")
 CASES = (
     *(
@@ -113,7 +114,7 @@ def changed(out: Path, case: Case, delay_us: int) -> str:
 def usual_s(out: Path, kind: str) -> float:
     """How long a start of it takes here: the median of the alike comparisons, or of one made for that."""
     case = next(one for one in CASES if one.name == f"{kind} alike")
-    return median(j["stage"]["a"] for j in verdict(out, case, 0)["judgements"])
+    return median(float(j["stage"]["a"]) for j in verdict(out, case, 0)["judgements"])
 
 
 def which(program: str) -> str:
@@ -125,7 +126,7 @@ def which(program: str) -> str:
 def isobench(*words: str) -> subprocess.CompletedProcess[str]:
     """A command line of it."""
     argv = [sys.executable, "-m", "isobench", *words]
-    return subprocess.run(argv, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.run(argv, check=False, capture_output=True, text=True)
 
 
 def told(case: Case, found: list[dict[str, Any]]) -> str:
@@ -148,7 +149,7 @@ def told(case: Case, found: list[dict[str, Any]]) -> str:
 def _figures(judgements: list[dict[str, Any]]) -> Iterator[str]:
     changes = sorted(j["change"]["value"] for j in judgements if j["change"])
     limits = sorted(j["threshold"]["delta"] for j in judgements if j["threshold"])
-    yield f"change {100 * changes[0]:+.1f} to {100 * changes[-1]:+.1f} %, median {100 * median(changes):+.2f} %"
+    yield f"change {100 * changes[0]:+.1f} to {100 * changes[-1]:+.1f} %, median {100 * median(changes):+.2f}"
     yield f"limit {100 * limits[0]:.1f} to {100 * limits[-1]:.1f} %"
 
 
