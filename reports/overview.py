@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from isobench.model import Sample, Scalar
 from isobench.reports import units
-from isobench.reports.load import CPU_SHARE_ERROR, FOOTPRINT, READY, counts
+from isobench.reports.load import AGENTS_OWN, CPU_SHARE_ERROR, FOOTPRINT, READY, counts
 from isobench.reports.rows import RESIDUE
 from isobench.reports.stats import Estimate, median
 from isobench.reports.summary import CellSummary, Isolator, Summary, number
@@ -144,10 +144,11 @@ def _of(column: Metric) -> _Place:
 
 
 def _columns(summary: Summary, cells: Iterable[CellSummary]) -> Sequence[Metric]:
-    """Benchmarks in their order, then workloads as they come, then parameters ascending."""
+    """Benchmarks in their order, then workloads as they come, the agent's own first, then parameters."""
     order = {name: at for at, name in reversed([*enumerate((*_FIRST, *summary.record.benchmarks))])}
     found = list(dict.fromkeys(column for cell in cells for column in _metrics(cell)))
-    workloads = {name: at for at, name in reversed([*enumerate(column.workload for column in found)])}
+    named = [AGENTS_OWN, *(column.workload for column in found)]
+    workloads = {name: at for at, name in reversed([*enumerate(named)])}
 
     def rank(column: Metric) -> tuple[int, str, int, list[tuple[str, float, str]]]:
         amounts = [(key, number(value) or 0.0, str(value)) for key, value in column.params]
