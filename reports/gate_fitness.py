@@ -24,8 +24,8 @@ MOST_WAITED: Mapping[str, float] = {"cpu": 0.5, "memory": 0.1, "io": 0.5}
 what others took."""
 MOST_STOLEN = 0.1
 """Part of the CPU time that a hypervisor gave to others."""
-MOST_BELOW_TOP_CLOCK = 0.05
-"""Part of the time below the highest clock where the governor is to hold it there."""
+MOST_BY_OTHERS = 0.5
+"""Part of the CPU time that was not the run's own: the other programs of the host, and interrupts."""
 MOST_SERIAL = 0.3
 """Correlation of one block with the next. At 0.3 a p-value of 0.05 is really one of 0.11 (AR(1))."""
 
@@ -50,7 +50,7 @@ def fitness(record: RunRecord, screened: Sequence[Screened]) -> tuple[Check, ...
     return (
         _load(record),
         *_waited(record),
-        *_during(record),
+        *_taken(record),
         _settings(record),
         _worst("order of the sides", "the later of two alike within the threshold", map(_order, screened)),
         _worst("block after block", f"a correlation of {MOST_SERIAL:g}", _serials(screened)),
@@ -66,20 +66,27 @@ def _load(record: RunRecord) -> Check:
 def _waited(record: RunRecord) -> Iterator[Check]:
     """Over the run where that is recorded, else as it began."""
     for name, most in MOST_WAITED.items():
-        share = _host(record, "during", f"{name}_waited_share")
+        share = _per_second(record, f"waited_{name}_s")
         if share is None and (percent := _host(record, "pressure", f"{name}_10s_percent")) is not None:
             share = percent / 100
-        yield _up_to(f"waiting for {name}", share, most, _share)
+        yield _up_to(f"waiting for {name}", share, most, _of_time)
 
 
-def _during(record: RunRecord) -> Iterator[Check]:
-    yield _up_to("stolen by a hypervisor", _host(record, "during", "steal_share"), MOST_STOLEN, _share)
-    heat = _host(record, "during", "thermal_events")
+def _taken(record: RunRecord) -> Iterator[Check]:
+    cpus = 1 if record.disturbance is None else record.disturbance.cpus
+    for name, most in (("others_cpu_s", MOST_BY_OTHERS), ("steal_s", MOST_STOLEN)):
+        share = _per_second(record, name)
+        title = "used by others" if name == "others_cpu_s" else "stolen by a hypervisor"
+        yield _up_to(title, None if share is None else share / cpus, most, _of_cpu)
+    heat = None if record.disturbance is None else record.disturbance.thermal_throttles
     yield _up_to("slowed down for heat", heat, 0.0, lambda value: f"{value:g} times")
-    knobs = record.host.get("knobs")
-    fixed = isinstance(knobs, Mapping) and knobs.get("governor") == "performance"
-    below = _host(record, "during", "below_top_clock_share") if fixed else None
-    yield _up_to("below the highest clock", below, MOST_BELOW_TOP_CLOCK, _share)
+
+
+def _per_second(record: RunRecord, counter: str) -> float | None:
+    """How much a counter rose while the run was measured."""
+    found = record.disturbance
+    value = None if found is None or found.seconds <= 0 else getattr(found, counter)
+    return None if found is None or value is None else float(value) / found.seconds
 
 
 def _settings(record: RunRecord) -> Check:
@@ -127,8 +134,12 @@ def _up_to(name: str, value: float | None, most: float, form: units.Format) -> C
     return Check(name, form(value), form(most), value <= most)
 
 
-def _share(value: float) -> str:
+def _of_time(value: float) -> str:
     return f"{100 * value:.1f} % of the time"
+
+
+def _of_cpu(value: float) -> str:
+    return f"{100 * value:.1f} % of the CPU time"
 
 
 def _host(record: RunRecord, group: str, key: str) -> float | None:

@@ -220,7 +220,7 @@ def _spreads(
                     if rows:
                         base, against = zip(*rows, strict=True)
                         d = differences(base, against, rule.metric.scale)
-                        squares.append(gate_stats.spread(d) ** 2)
+                        squares.append(gate_stats.spread_by_pairs(d) ** 2)
         if squares:
             yield size, float(np.mean(squares) ** 0.5)
 

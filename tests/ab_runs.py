@@ -1,7 +1,7 @@
 """Runs that compare two sides, made up in memory: what the gate reads, with no host and no clock."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -63,7 +63,7 @@ def ab_run(
     confirm: tuple[str, ...] | None = (),
     host: Mapping[str, Any] | None = None,
     seed: int = 1,
-    ab: Mapping[str, Any] | None = None,
+    **ab: object,
 ) -> StoredRun:
     """A finished run of these comparisons."""
     order = Random(seed)  # noqa: S311 - an order, not a secret
@@ -90,7 +90,7 @@ def ab_run(
             control=NAMES[Side.CONTROL],
             blocks=blocks,
             confirm=confirm,
-            **(ab or {}),
+            **ab,  # type: ignore[arg-type]
         ),
     )
     return StoredRun(record, tuple(line for one in made for line in one.samples(order)))
@@ -113,3 +113,8 @@ def starts(
 
     values = {Side.A: side(1), Side.B: side(change), Side.CONTROL: side(1)}
     return Made(values, workload=workload)
+
+
+def with_record(run: StoredRun, **changes: object) -> StoredRun:
+    """The same run with other entries of its record."""
+    return replace(run, record=replace(run.record, **changes))  # type: ignore[arg-type]

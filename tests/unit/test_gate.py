@@ -1,7 +1,7 @@
 """The verdicts of the gate, one way of going right or wrong each."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -388,8 +388,10 @@ def test_what_the_gate_does_not_know_is_told_and_not_judged() -> None:
 
 
 def test_detect_lowers_the_threshold_and_noise_of_the_host_raises_it() -> None:
-    def threshold(**ab: object) -> tuple[float, Source]:
-        found = judged(ab_run(starts(base_s=0.002), ab=ab)).threshold
+    def threshold(
+        detect: float | None = None, noise: Mapping[str, float] | None = None
+    ) -> tuple[float, Source]:
+        found = judged(ab_run(starts(base_s=0.002), detect=detect, noise=noise or {})).threshold
         assert found is not None
         return round(found.delta, 2), found.source
 

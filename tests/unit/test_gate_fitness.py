@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.ab_runs import Made, ab_run, starts
+from tests.ab_runs import Made, ab_run, starts, with_record
 
-from isobench.journal import StoredRun, TunedSetting
+from isobench.journal import DisturbanceRecord, StoredRun, TunedSetting
 from isobench.model import Side
 from isobench.reports.gate import Check, judge
 from isobench.reports.gate_policy import DEFAULT_POLICY
@@ -18,19 +18,22 @@ def checks(run: StoredRun) -> dict[str, Check]:
     return {check.name: check for check in judge(run, DEFAULT_POLICY).checks}
 
 
+QUIET = DisturbanceRecord(
+    seconds=100.0,
+    cpus=2,
+    others_cpu_s=4.0,
+    steal_s=0.1,
+    waited_cpu_s=3.0,
+    waited_memory_s=0.0,
+    waited_io_s=1.0,
+    thermal_throttles=0,
+)
+
+
 def test_quiet_host_passes_all_that_it_has_recorded() -> None:
-    during = {
-        **{f"{name}_waited_share": 0.01 for name in ("cpu", "memory", "io")},
-        "steal_share": 0.0,
-        "thermal_events": 0,
-        "below_top_clock_share": 0.001,
-    }
-    host = {"during": during, "knobs": {"governor": "performance"}}
-    run = ab_run(starts(), host=host)
+    run = with_record(ab_run(starts()), disturbance=QUIET, tuned=())
 
-    found = checks(replace(run, record=replace(run.record, tuned=())))
-
-    assert {check.passed for check in found.values()} == {True}
+    assert {check.passed for check in checks(run).values()} == {True}
 
 
 def test_what_was_not_recorded_decides_nothing_and_says_so() -> None:
@@ -50,33 +53,40 @@ def test_what_was_not_recorded_decides_nothing_and_says_so() -> None:
         ({"load": {"1min": 4.2}}, "load as it began"),
         ({"pressure": {"cpu_10s_percent": 61.0}}, "waiting for cpu"),
         ({"pressure": {"memory_10s_percent": 11.0}}, "waiting for memory"),
-        ({"during": {"cpu_waited_share": 0.6}}, "waiting for cpu"),
-        ({"during": {"io_waited_share": 0.51}}, "waiting for io"),
-        ({"during": {"steal_share": 0.11}}, "stolen by a hypervisor"),
-        ({"during": {"thermal_events": 1}}, "slowed down for heat"),
-        (
-            {"during": {"below_top_clock_share": 0.2}, "knobs": {"governor": "performance"}},
-            "below the highest clock",
-        ),
     ],
 )
-def test_restless_host_is_unfit_by_what_was_recorded(host: Mapping[str, Any], name: str) -> None:
+def test_host_that_was_restless_as_the_run_began_is_unfit(host: Mapping[str, Any], name: str) -> None:
     report = judge(ab_run(starts(), host=host), DEFAULT_POLICY)
 
     assert [check.name for check in report.unfit] == [name]
     assert report.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("counted", "name"),
+    [
+        (replace(QUIET, waited_cpu_s=51.0), "waiting for cpu"),
+        (replace(QUIET, waited_memory_s=11.0), "waiting for memory"),
+        (replace(QUIET, waited_io_s=51.0), "waiting for io"),
+        (replace(QUIET, others_cpu_s=101.0), "used by others"),
+        (replace(QUIET, steal_s=21.0), "stolen by a hypervisor"),
+        (replace(QUIET, thermal_throttles=1), "slowed down for heat"),
+    ],
+)
+def test_host_that_was_disturbed_while_it_measured_is_unfit(counted: DisturbanceRecord, name: str) -> None:
+    report = judge(with_record(ab_run(starts()), disturbance=counted), DEFAULT_POLICY)
+
+    assert [check.name for check in report.unfit] == [name]
+
+
 def test_pressure_over_the_run_counts_in_place_of_that_at_its_beginning() -> None:
-    host = {"pressure": {"cpu_10s_percent": 99.0}, "during": {"cpu_waited_share": 0.1}}
+    run = ab_run(starts(), host={"pressure": {"cpu_10s_percent": 99.0}})
 
-    assert checks(ab_run(starts(), host=host))["waiting for cpu"].passed
-
-
-def test_clock_is_only_asked_about_where_the_governor_is_to_hold_it() -> None:
-    host = {"during": {"below_top_clock_share": 0.9}, "knobs": {"governor": "schedutil"}}
-
-    assert checks(ab_run(starts(), host=host))["below the highest clock"].passed is None
+    assert checks(run)["waiting for cpu"].passed is False
+    assert checks(with_record(run, disturbance=QUIET))["waiting for cpu"].passed
+    assert (
+        checks(with_record(run, disturbance=replace(QUIET, seconds=0.0)))["waiting for cpu"].passed is False
+    )
 
 
 def test_setting_that_somebody_else_has_changed_makes_the_host_unfit() -> None:

@@ -16,10 +16,12 @@ from isobench.reports.gate_stats import (
     detectable_factor,
     hodges_lehmann,
     holm,
+    median_variance,
     p_above,
     p_below,
     serial,
     spread,
+    spread_by_pairs,
     walsh,
 )
 
@@ -164,6 +166,21 @@ def test_spread_is_a_standard_deviation_that_one_wild_value_does_not_move() -> N
 def test_spread_is_not_nothing_where_more_than_half_of_the_values_are_equal() -> None:
     assert spread([0, 0, 0, 0, 1]) == pytest.approx(1.2533 / 5)
     assert spread([3, 3, 3]) == 0
+
+
+def test_spread_by_pairs_is_a_standard_deviation_that_a_few_wild_values_hardly_move() -> None:
+    normal = stats.norm.ppf((np.arange(999) + 0.5) / 999)
+
+    assert spread_by_pairs(normal) == pytest.approx(1, rel=0.01)
+    assert spread_by_pairs([*normal, *[1e9] * 20]) == pytest.approx(1, rel=0.05)
+    assert spread_by_pairs([7.0]) == 0
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 10, 31])
+def test_variance_of_a_median_is_that_of_normal_values(count: int) -> None:
+    values = np.random.default_rng(2).normal(size=(100_000, count))
+
+    assert median_variance(count) == pytest.approx(float(np.median(values, axis=1).var()), rel=0.03)
 
 
 def test_detectable_change_of_20_blocks_is_057_standard_deviations_beyond_the_limit() -> None:
