@@ -129,7 +129,7 @@ def pairs(comparison: Comparison, rule: Rule, blocks: range) -> Pairs:
     gaps: list[Gap] = []
     rows: list[tuple[int, float, float, float]] = []
     for block in blocks:
-        values = {side: _value(comparison.samples.get(side, {}).get(block, ()), rule) for side in Side}
+        values = {side: value_of(comparison.samples.get(side, {}).get(block, ()), rule) for side in Side}
         lacking = [Gap(block, side, value) for side, value in values.items() if isinstance(value, str)]
         gaps += lacking
         if not lacking:
@@ -148,8 +148,8 @@ def pairs(comparison: Comparison, rule: Rule, blocks: range) -> Pairs:
     )
 
 
-def _value(samples: Sequence[Sample], rule: Rule) -> float | str:
-    """The value of one side and block, or why there is none."""
+def value_of(samples: Sequence[Sample], rule: Rule) -> float | str:
+    """The one number that the samples of a side and block come to, or why there is none."""
     own = [sample for sample in samples if sample.metric in {"", rule.reads}]
     bad = [sample for sample in own if sample.status is not Status.OK]
     if bad:

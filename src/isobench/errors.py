@@ -7,6 +7,7 @@
     ├── UsageError          2  the call, the matrix or a file it names is wrong
     │   ├── MatrixError        a key of matrix.toml: file, table, key, found, allowed
     │   ├── PolicyError        the same of gate.toml
+    │   ├── BaselineError      a stored baseline that is missing, damaged, or of another host
     │   ├── ImageError         a root file system that cannot be imported: archive, entry, why
     │   ├── ResultsError       a result folder that is missing, foreign, newer or damaged
     │   └── OutputError        a place we were told to write to and cannot
@@ -54,6 +55,10 @@ class MatrixError(UsageError):
 
 class PolicyError(UsageError):
     """The thresholds of a gate are wrong; the message has one line a mistake."""
+
+
+class BaselineError(UsageError):
+    """A stored baseline is missing, damaged or of another host, or a run cannot become one."""
 
 
 class ImageError(UsageError):

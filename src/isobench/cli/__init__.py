@@ -15,6 +15,7 @@ import typer
 from isobench import __version__
 from isobench.cli import (
     ab,
+    baseline,
     batch,
     clean,
     compare,
@@ -46,6 +47,7 @@ app.command(short_help="The verdict on a run of two sides.")(gate.gate)
 app.command(short_help="What changed from one run to another.")(compare.compare)
 app.command(short_help="Write a run in the format of another tool.")(export.export)
 app.add_typer(history.app, name="history", short_help="Keep the runs of many hosts, and ask what they say.")
+app.add_typer(baseline.app, name="baseline", short_help="Keep runs that passed, to hold later ones against.")
 app.add_typer(listing.app, name="list", short_help="What a matrix can name.")
 app.add_typer(batch.app, name="batch", hidden=True)
 app.command(short_help="Remove what ended runs left behind.")(clean.clean)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from isobench.cli import baseline as stored
 from isobench.cli import names, verdicts
 from isobench.errors import UsageError
 
@@ -28,6 +29,16 @@ def gate(
             "--self-test", help="Instead: see on this host that a known delay is found, and no other one."
         ),
     ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="Instead: hold the baseline side, or all of any run, against a stored one; it only warns.",
+            autocompletion=names.baselines,
+        ),
+    ] = None,
+    store: stored.Store = stored.DEFAULT_STORE,
     policy: verdicts.PolicyFile = None,
     strict: verdicts.Strict = False,
     allow_missing: verdicts.AllowMissing = False,
@@ -57,6 +68,9 @@ def gate(
 
     run = load(folder)
     asked = verdicts.policy(policy, strict=strict, allow_missing=allow_missing, recorded=run.record.ab)
+    if baseline is not None:
+        stored.hold(run, baseline, store, asked, json=json)
+        return
     verdicts.tell(
         verdicts.Judged(folder, judge(run, asked)), markdown=markdown, junit=junit, github=github, json=json
     )

@@ -72,6 +72,15 @@ def lake_cells(context: typer.Context, incomplete: str) -> list[str]:
     return []
 
 
+def baselines(context: typer.Context, incomplete: str) -> list[str]:
+    """The names of the baselines in the store on the command line, or in the usual one."""
+    store = Path(context.params.get("store") or "baselines")
+    found: set[str] = set()
+    with suppress(OSError):
+        found = {path.stem.partition("-")[2] for path in store.glob("*-*.json")}  # <digest>-<name>.json
+    return _beginning(incomplete, sorted(found))
+
+
 def _matrix(context: typer.Context) -> Matrix | None:
     # While completing, arguments are not yet told apart: they are the words that are no options.
     given = next((word for word in context.args if word.endswith(".toml")), None)

@@ -1,0 +1,302 @@
+"""Stored baselines: what becomes one, for whom it counts, and what is said of a run held against it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.ab_runs import Made, ab_run, starts, with_record
+
+from isobench.cli import main
+from isobench.errors import BaselineError, OutputError
+from isobench.journal import StoredRun, ToolRecord
+from isobench.journal_writer import Journal
+from isobench.model import Side
+from isobench.reports.baseline import find, promote, read, stored
+from isobench.reports.baseline_compare import BaselineReport, against, shift
+from isobench.reports.gate_policy import DEFAULT_POLICY
+from isobench.reports.gate_values import Verdict
+
+RUNC = {"runc": ToolRecord("/usr/bin/runc", "1.1.5", "ab" * 32)}
+
+
+def passing(**record: object) -> StoredRun:
+    """A run whose candidate is no worse; its baseline is made of starts of 50 ms."""
+    return with_record(ab_run(starts(1.0)), tools=RUNC, **record)
+
+
+def ordinary(change: float = 1.0, *, noise: float = 0.02, seed: int = 9, blocks: int = 10) -> StoredRun:
+    """A run that compares nothing, of the same isolator on the same host, later."""
+    made = starts(change, noise=noise, seed=seed, blocks=blocks)
+    return with_record(
+        ab_run(Made({Side.A: made.values[Side.B]})), ab=None, run_id="20260401T101500Z-def456", tools=RUNC
+    )
+
+
+def held(run: StoredRun, tmp_path: Path, base: StoredRun | None = None) -> BaselineReport:
+    promote(base or passing(), DEFAULT_POLICY, tmp_path)
+    return against(run, find(tmp_path, "main", run.record), DEFAULT_POLICY)
+
+
+def verdicts(report: BaselineReport) -> dict[str, Verdict]:
+    return {f"{entry.cell} {entry.metric.name}": entry.verdict for entry in report.entries}
+
+
+def test_promoted_run_is_read_back_with_the_values_of_its_baseline_side(tmp_path: Path) -> None:
+    path = promote(passing(), DEFAULT_POLICY, tmp_path / "new" / "store", "v1.2")
+    (found,) = stored(tmp_path / "new" / "store")
+
+    assert path.name == f"{found.digest}-v1.2.json"
+    assert read(path) == found
+    (figure,) = found.figures
+    assert (figure.cell, figure.metric, figure.unit) == ("startup/old/ready", "ready", "second")
+    assert list(figure.values.values()) == starts(1.0).values[Side.A]
+
+
+def test_promoting_again_replaces_the_one_of_that_name_and_host(tmp_path: Path) -> None:
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+    promote(passing(run_id="20270101T000000Z-aaaaaa"), DEFAULT_POLICY, tmp_path)
+    promote(passing(), DEFAULT_POLICY, tmp_path, "other")
+
+    assert [(one.name, one.record.run_id[:4]) for one in stored(tmp_path)] == [
+        ("main", "2027"),
+        ("other", "2026"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        ab_run(starts(1.2), confirm=("startup/ready",)),
+        ab_run(starts(1.2), confirm=None),
+        ab_run(starts(), host={"load": {"1min": 9.0}}),
+        with_record(ab_run(starts()), status="running"),
+        replace(ab_run(starts()), samples=()),
+    ],
+    ids=["regression", "no second stage", "unfit", "killed", "nothing measured"],
+)
+def test_run_that_did_not_pass_becomes_no_baseline(run: StoredRun, tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match="did not pass its gate"):
+        promote(run, DEFAULT_POLICY, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", "../main", "a b", ".hidden", "x" * 60, "a/b"])
+def test_name_unfit_for_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match="cannot be the name of a baseline"):
+        promote(passing(), DEFAULT_POLICY, tmp_path, name)
+
+
+def test_store_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="the baseline cannot be written"):
+        promote(passing(), DEFAULT_POLICY, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ({"hostname": "lab-2"}, "hostname was lab-1 and is lab-2"),
+        ({"kernel": "6.12"}, "kernel was 6.1 and is 6.12"),
+        ({"cpu": {"model": "Another CPU", "usable": 2}}, "cpu.model was Some CPU and is Another CPU"),
+    ],
+)
+def test_baseline_of_another_host_is_refused_with_what_differs(
+    host: Mapping[str, Any], words: str, tmp_path: Path
+) -> None:
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+    run = ordinary()
+    run = with_record(run, host={**run.record.host, **host})
+
+    with pytest.raises(BaselineError, match="of another host or of other conditions") as caught:
+        find(tmp_path, "main", run.record)
+
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_load_of_the_moment_makes_no_other_host(tmp_path: Path) -> None:
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+    run = ordinary()
+
+    busier = with_record(run, host={**run.record.host, "load": {"1min": 1.9}})
+    assert find(tmp_path, "main", busier.record).name == "main"
+
+
+def test_isobench_of_another_version_is_another_condition(tmp_path: Path) -> None:
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+
+    with pytest.raises(BaselineError, match=r"isobench was 0\.1\.0 and is 9"):
+        find(tmp_path, "main", with_record(ordinary(), isobench_version="9").record)
+
+
+def test_name_that_is_not_kept_is_told_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match='no baseline "main"; there is none at all'):
+        find(tmp_path, "main", passing().record)
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+    with pytest.raises(BaselineError, match=r'no baseline "mian" \(did you mean "main"\?\); there are: main'):
+        find(tmp_path, "mian", passing().record)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read as a baseline"),
+        ("[]", "not a baseline of isobench"),
+        ('{"v": 99}', "written by a newer isobench"),
+        ('{"v": 1, "name": "x"}', "not a baseline of isobench: promoted"),
+    ],
+)
+def test_file_that_is_none_of_ours_is_told(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "0-main.json").write_text(text)
+
+    with pytest.raises(BaselineError, match=words):
+        stored(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        (1.0, Verdict.EQUIVALENT),
+        (1.06, Verdict.EQUIVALENT),  # beyond the gate's threshold, within twice of it
+        (1.2, Verdict.REGRESSION),
+        (0.8, Verdict.IMPROVEMENT),
+    ],
+)
+def test_later_run_is_held_against_twice_the_threshold(
+    change: float, verdict: Verdict, tmp_path: Path
+) -> None:
+    report = held(ordinary(change), tmp_path)
+    (entry,) = report.entries
+
+    assert entry.verdict is verdict
+    assert entry.threshold is not None
+    assert entry.threshold.delta == 0.1
+    assert entry.change is not None
+    assert entry.change.value == pytest.approx(change - 1, abs=0.02)
+    assert len(report.warnings) == (verdict is Verdict.REGRESSION)
+
+
+def test_of_a_run_of_two_sides_its_baseline_is_held_against_it(tmp_path: Path) -> None:
+    run = with_record(ab_run(starts(1.5, seed=4), confirm=("startup/ready",)), tools=RUNC)
+
+    assert verdicts(held(run, tmp_path)) == {"startup/old/ready ready": Verdict.EQUIVALENT}
+
+
+def test_noise_is_not_called_a_change(tmp_path: Path) -> None:
+    assert set(verdicts(held(ordinary(1.1, noise=0.5), tmp_path)).values()) == {Verdict.INCONCLUSIVE}
+
+
+def test_what_the_run_lacks_and_what_has_too_few_blocks_is_told(tmp_path: Path) -> None:
+    lacking = replace(ordinary(), samples=())
+
+    missing = held(lacking, tmp_path)
+    few = held(ordinary(blocks=4), tmp_path)
+
+    assert verdicts(missing) == {"startup/old/ready ready": Verdict.MISSING}
+    assert len(missing.warnings) == 1
+    assert verdicts(few) == {"startup/old/ready ready": Verdict.ERROR}
+    assert "4 now" in few.entries[0].reason
+
+
+def test_another_thing_measured_under_the_same_name_is_not_compared(tmp_path: Path) -> None:
+    base = with_record(passing(), benchmarks=("startup",), matrix={"startup": {"timeout": 1}})
+    run = with_record(ordinary(), matrix={"startup": {"timeout": 2}})
+
+    (entry,) = held(run, tmp_path, base).entries
+
+    assert entry.verdict is Verdict.ERROR
+    assert "startup.timeout was 1 and is 2" in entry.reason
+
+
+def test_another_build_is_named_and_no_reason_to_refuse(tmp_path: Path) -> None:
+    newer = with_record(ordinary(), tools={"runc": ToolRecord("/usr/bin/runc", "1.2.0", "cd" * 32)})
+
+    assert held(newer, tmp_path).subjects == ("runc was 1.1.5 (abababababab) and is 1.2.0 (cdcdcdcdcdcd)",)
+
+
+def test_shift_is_found_by_all_differences_and_its_interval_holds_it_as_often_as_it_says() -> None:
+    assert shift([1.0, 2.0], [4.0, 8.0]).value == 4.5  # of 3, 2, 7, 6
+    random = np.random.default_rng(3)
+    held_it = 0
+    for _ in range(1000):
+        interval = shift(random.normal(0, 1, 20), random.normal(1, 1, 10)).interval
+        assert interval is not None
+        held_it += 1 in interval
+    assert 0.93 <= held_it / 1000 <= 0.97
+
+
+def test_interval_of_a_shift_is_the_test_turned_round() -> None:
+    random = np.random.default_rng(4)
+    before, after = random.normal(0, 1, 20), random.normal(0.5, 1, 15)
+    interval = shift(before, after).interval
+    assert interval is not None
+
+    for value, rejected in (
+        (interval.low - 1e-6, True),
+        (interval.low + 0.1, False),
+        (interval.high + 1e-6, True),
+    ):
+        p = stats.mannwhitneyu(after - value, before, method="asymptotic", use_continuity=False).pvalue
+        assert (p < 0.06) == rejected
+
+
+def written(run: StoredRun, folder: Path) -> str:
+    with Journal.create(folder, run.record) as journal:
+        for sample in run.samples:
+            journal.append(sample)
+    return str(folder)
+
+
+def test_commands_keep_a_run_list_it_and_hold_another_against_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, later = written(passing(), tmp_path / "base"), written(ordinary(1.3), tmp_path / "later")
+    store = str(tmp_path / "store")
+
+    assert main(["baseline", "promote", base, "--name", "v1", "--store", store]) == 0
+    assert capsys.readouterr().out.strip().endswith("-v1.json")
+    assert main(["baseline", "list", "--store", store, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["hostname"], row["figures"]) == ("v1", "lab-1", 1)
+    assert main(["baseline", "list", "--store", store]) == 0
+    assert "lab-1" in capsys.readouterr().out
+
+    assert main(["gate", later, "--baseline", "v1", "--store", store]) == 0
+    text = capsys.readouterr().out
+    assert "startup/old/ready ready" in text
+    assert "worse" in text
+    assert "1 warning" in text
+    assert main(["gate", later, "--baseline", "v1", "--store", store, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["warnings"] == 1
+    assert told["entries"][0]["verdict"] == "regression"
+
+
+def test_commands_tell_what_is_wrong_and_end_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = written(ab_run(starts(1.2), confirm=("startup/ready",)), tmp_path / "bad")
+    store = str(tmp_path / "store")
+
+    assert main(["baseline", "promote", bad, "--store", store]) == 2
+    assert "did not pass its gate" in capsys.readouterr().err
+    assert main(["gate", bad, "--baseline", "main", "--store", store]) == 2
+    assert 'no baseline "main"' in capsys.readouterr().err
+    assert main(["baseline", "list", "--store", store]) == 0
+    assert "nothing is kept there" in capsys.readouterr().err
+
+
+def test_hostile_names_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = passing()
+    lines = [replace(line, cell=f"startup/\x1b[31m{line.isolator}/ready") for line in run.samples]
+    base = written(replace(run, samples=tuple(lines)), tmp_path / "base")
+    store = str(tmp_path / "store")
+
+    assert main(["baseline", "promote", base, "--store", store]) == 0
+    assert main(["gate", base, "--baseline", "main", "--store", store]) == 0
+    assert "\x1b" not in capsys.readouterr().out
