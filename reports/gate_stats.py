@@ -144,7 +144,7 @@ def detectable_factor(n: int, *, alpha: float, power: float = POWER) -> float:
     (z(1 - alpha) + z(power)) / sqrt(n * 3 / pi): a normal approximation with the test's efficiency (Noether,
     Sample size determination for some common nonparametric tests, JASA 82 (1987)). It is 0.57 for n = 20,
     alpha = 0.05 and a power of 0.8. The exact test, which cannot use up its alpha, found such a change in 74
-    of 100 simulated comparisons of 12 normal differences, in 77 of 20, in 79 of 40 and in 80 of 80.
+    of 100 simulated comparisons of 12 normal differences, in 77 of 20, in 78 of 40.
     """
     return float(special.ndtri(1 - alpha) + special.ndtri(power)) / math.sqrt(n * _EFFICIENCY)
 

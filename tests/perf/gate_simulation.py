@@ -14,7 +14,7 @@ A few minutes on two CPUs.
 import argparse
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -22,8 +22,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
+from tests.ab_runs import Made, ab_run
 
+from isobench.journal import StoredRun
+from isobench.model import Side
 from isobench.reports import gate_stats
+from isobench.reports.gate_history import entries_of
+from isobench.reports.gate_plan import plan
+from isobench.reports.gate_policy import DEFAULT_POLICY, Subject
 
 CELLS, BLOCKS, ALPHA = 60, 20, 0.05
 DELTA = 0.05
@@ -238,6 +244,69 @@ def _covered(d: Floats) -> Flags:
     return np.asarray((low <= 0) & (high >= 0))
 
 
+def plan_table(histories: int, seed: int) -> Table:
+    """What plans for +10 % ask for by a history of three runs, and how often both stages then find it."""
+    table = Table(
+        title=f"Plans for +10 %, {BLOCKS} blocks, {histories} histories a row", title_justify="left"
+    )
+    for title in (
+        "sd of a start in its block",
+        "sd that blocks add",
+        "planned starts, 5 of 100",
+        "median",
+        "95 of 100",
+        "found by both stages, 5 of 100",
+        "median",
+    ):
+        table.add_column(title, justify="right")
+    subjects = {"startup/ready": Subject("startup", frozenset({"old"}), frozenset({"ready"}))}
+    for within, between in ((0.05, 0.03), (0.12, 0.02), (0.3, 0.0)):
+        planned = []
+        for number in range(histories):
+            runs = [_starts(within, between, seed + 3 * number + part) for part in range(3)]
+            known = [entry for run in runs for entry in entries_of(run)]
+            made = plan(known, subjects, DEFAULT_POLICY, blocks=BLOCKS, detect=0.1)
+            planned.append(made.starts or 1)
+        low, middle, high = (int(value) for value in np.percentile(planned, [5, 50, 95]))
+        random = np.random.default_rng(seed)
+        powers = [f"{_both_stages(random, within, between, starts):.3f}" for starts in (low, middle)]
+        table.add_row(f"{within:g}", f"{between:g}", str(low), str(middle), str(high), *powers)
+    return table
+
+
+def _starts(within: float, between: float, seed: int, count: int = 20) -> StoredRun:
+    """A run of so many starts a side and block, in which nothing changed."""
+    random = np.random.default_rng(seed)
+    shape = (3, 2 * BLOCKS, count)
+    values = np.exp(
+        random.normal(0, between / math.sqrt(2), (*shape[:2], 1)) + random.normal(0, within, shape)
+    )
+    run = ab_run(Made({side: [1.0] * 2 * BLOCKS for side in Side}), seed=seed)
+    sides = list(Side)
+    lines = [
+        replace(line, value=float(value))
+        for line in run.samples
+        for value in values[sides.index(line.side), line.block]
+    ]
+    return replace(run, samples=tuple(lines))
+
+
+def _both_stages(
+    random: np.random.Generator, within: float, between: float, starts: int, runs: int = 1000
+) -> float:
+    """How often a B that is 10 % slower is found, with that many starts a side and block."""
+
+    def side() -> Floats:
+        own = np.median(random.normal(0, within, (runs, BLOCKS, starts)), axis=-1)
+        return np.asarray(own + random.normal(0, between / math.sqrt(2), (runs, BLOCKS)))
+
+    def found(a: Floats) -> Flags:
+        return np.asarray(rejected(side() + math.log1p(0.1) - a, LIMIT) < ALPHA)
+
+    fresh = side()
+    return float(np.mean(found(side()) & found(fresh) & _controlled(side() - fresh)))
+
+
 def _share(flags: Flags | np.bool) -> str:
     return f"{np.mean(flags):.3f}"
 
@@ -247,6 +316,7 @@ def tables(families: int, seed: int) -> Iterator[Table]:
     yield rules_table(families, seed)
     yield drift_table(4 * families, seed)
     yield interval_table(10 * families, seed)
+    yield plan_table(max(10, families // 40), seed)
 
 
 def main() -> None:
