@@ -24,7 +24,7 @@ MOST_WAITED: Mapping[str, float] = {"cpu": 0.5, "memory": 0.1, "io": 0.5}
 what others took."""
 MOST_STOLEN = 0.1
 """Part of the CPU time that a hypervisor gave to others."""
-MOST_BY_OTHERS = 0.5
+MOST_BY_OTHERS = 0.25
 """Part of the CPU time that was not the run's own: the other programs of the host, and interrupts."""
 MOST_SERIAL = 0.3
 """Correlation of one block with the next. At 0.3 a p-value of 0.05 is really one of 0.11 (AR(1))."""
@@ -76,7 +76,7 @@ def _taken(record: RunRecord) -> Iterator[Check]:
     cpus = 1 if record.disturbance is None else record.disturbance.cpus
     for name, most in (("others_cpu_s", MOST_BY_OTHERS), ("steal_s", MOST_STOLEN)):
         share = _per_second(record, name)
-        title = "used by others" if name == "others_cpu_s" else "stolen by a hypervisor"
+        title = "CPU time of others" if name == "others_cpu_s" else "stolen by a hypervisor"
         yield _up_to(title, None if share is None else share / cpus, most, _of_cpu)
     heat = None if record.disturbance is None else record.disturbance.thermal_throttles
     yield _up_to("slowed down for heat", heat, 0.0, lambda value: f"{value:g} times")

@@ -68,7 +68,7 @@ def test_host_that_was_restless_as_the_run_began_is_unfit(host: Mapping[str, Any
         (replace(QUIET, waited_cpu_s=51.0), "waiting for cpu"),
         (replace(QUIET, waited_memory_s=11.0), "waiting for memory"),
         (replace(QUIET, waited_io_s=51.0), "waiting for io"),
-        (replace(QUIET, others_cpu_s=101.0), "used by others"),
+        (replace(QUIET, others_cpu_s=51.0), "CPU time of others"),
         (replace(QUIET, steal_s=21.0), "stolen by a hypervisor"),
         (replace(QUIET, thermal_throttles=1), "slowed down for heat"),
     ],
