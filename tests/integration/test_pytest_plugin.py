@@ -61,6 +61,23 @@ def test_options(isobench_cell):
 
 
 @pytest.mark.usefixtures("state")
+def test_pair_with_a_delay_of_known_size_is_a_regression(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+def test_pair(isobench_lab):
+    delayed = {"kind": "delayed", "of": "namespaces", "delay_us": 20_000}
+    pair = isobench_lab.measure_pair("namespaces", delayed, blocks=12, starts=2, required=False)
+    assert pair.verdict == "regression", pair
+    assert pair.change > 1
+"""
+    )
+    result = pytester.runpytest_subprocess(*PLUGIN, "-rs")
+    # A host that others keep busy all the time gives no verdict, and says so.
+    found = result.parseoutcomes()
+    assert found == {"passed": 1} or "too restless" in result.stdout.str()
+
+
+@pytest.mark.usefixtures("state")
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="no setpriv: apt-get install util-linux")
 def test_missing_privilege_skips_unless_required(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(

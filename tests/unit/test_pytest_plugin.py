@@ -14,7 +14,7 @@ import pytest
 
 from isobench.journal import read_run
 from isobench.lock import host_lock
-from isobench.pytest_plugin import baseline, bench, running
+from isobench.pytest_plugin import baseline, bench, pair, running
 
 pytest_plugins = ["pytester"]
 
@@ -23,7 +23,7 @@ PLUGIN = (*(() if OFFERED else ("-p", "isobench.pytest_plugin")), "-p", "no:hypo
 """The installed package offers it by itself; an older installation of it does not. Hypothesis would be
 imported anew for each suite, for the sake of a line in its summary."""
 
-SHARED = (baseline, bench)
+SHARED = (baseline, bench, pair)
 """Suites in this process find them imported: numpy cannot be imported a second time."""
 
 CONFTEST = """
@@ -414,6 +414,117 @@ class TestPytestBenchmark:
                 "*remedy: make a baseline on this host: pytest --benchmark-save=NAME",
             ]
         )
+
+
+OLD = {"kind": "fake", "name": "old", "script": SCRIPT}
+NEW = {"kind": "fake", "name": "new", "script": [{"value": 1.2 * one["value"]} for one in SCRIPT]}
+PAIR = {"benchmark": "fake", "params": {"attempts": 3}, "blocks": 12}
+
+
+class TestPair:
+    def test_a_slower_candidate_is_a_regression_that_fresh_blocks_have_confirmed(self, suite: Suite) -> None:
+        result = suite(
+            f"""
+def test_pair(isobench_lab):
+    pair = isobench_lab.measure_pair({OLD}, {NEW})
+    assert pair.verdict == "regression"
+    assert pair.change == pytest.approx(0.2)
+    assert pair.interval.low <= pair.change <= pair.interval.high
+    assert pair.p < 0.05
+    assert pair.report.exit_code == 1
+    assert pair.judgement.stage.number == 2
+    assert pair.change < 0.1
+""",
+            marker=PAIR,
+        )
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["*where 0.* = <fake/ready, new against old: regression, +20.00 %*"])
+
+    def test_swapped_sides_are_an_improvement_and_a_side_against_itself_is_equivalent(
+        self, suite: Suite
+    ) -> None:
+        result = suite(
+            f"""
+def test_swapped(isobench_lab):
+    assert isobench_lab.measure_pair({NEW}, {OLD}).verdict == "improvement"
+
+def test_itself(isobench_lab):
+    pair = isobench_lab.measure_pair({OLD}, {OLD})
+    assert (pair.verdict, pair.change) == ("equivalent", 0.0)
+    assert pair.detectable >= 0.05
+""",
+            marker=PAIR,
+        )
+        result.assert_outcomes(passed=2)
+
+    def test_sides_without_names_are_told_apart(self, suite: Suite) -> None:
+        a, b = ({key: side[key] for key in ("kind", "script")} for side in (OLD, NEW))
+        result = suite(
+            f"def test_pair(isobench_lab): assert 'fake-b against fake-a' in "
+            f"repr(isobench_lab.measure_pair({a}, {b}))",
+            marker=PAIR,
+        )
+        result.assert_outcomes(passed=1)
+
+    def test_a_side_that_broke_fails_whoever_looks_at_a_figure(self, suite: Suite) -> None:
+        broken = {**NEW, "script": [{"status": "failed", "reason": "it fell over"}]}
+        result = suite(
+            f"""
+def test_figure(isobench_lab):
+    assert isobench_lab.measure_pair({OLD}, {broken}).change < 1
+
+def test_verdict(isobench_lab):
+    assert isobench_lab.measure_pair({OLD}, {broken}).verdict == "missing"
+""",
+            marker=PAIR,
+        )
+        result.assert_outcomes(failed=1, passed=1)
+        assert "it fell over" in text_of(result)
+
+    def test_a_side_that_is_not_there_skips_unless_it_is_required(self, suite: Suite) -> None:
+        absent = {**NEW, "readiness": "unavailable", "reason": "no fake here"}
+        result = suite(
+            f"""
+def test_skipped(isobench_lab): isobench_lab.measure_pair({OLD}, {absent})
+def test_required(isobench_lab): isobench_lab.measure_pair({OLD}, {absent}, required=True)
+""",
+            "-rs",
+            marker=PAIR,
+        )
+        result.assert_outcomes(skipped=1, failed=1)
+        assert "fake/new/ready: unavailable: no fake here" in text_of(result)
+
+    def test_a_restless_host_gives_no_verdict(self, suite: Suite) -> None:
+        result = suite(
+            f"""
+def test_skipped(isobench_lab): isobench_lab.measure_pair({OLD}, {OLD})
+def test_required(isobench_lab): isobench_lab.measure_pair({OLD}, {OLD}, required=True)
+""",
+            marker=PAIR,
+            load={"1min": 99.0},
+            cpu={"usable": 1},
+        )
+        result.assert_outcomes(skipped=1, failed=1)
+        assert "load as it began 99.00 a CPU" in text_of(result)
+
+    def test_too_few_blocks_fail_and_are_told(self, suite: Suite) -> None:
+        result = suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({OLD}, {NEW}, blocks=3)", marker=PAIR
+        )
+        result.assert_outcomes(failed=1)
+        assert "3 blocks are too few for a comparison" in text_of(result)
+
+    def test_benchmark_disable_starts_each_side_once(self, suite: Suite) -> None:
+        broken = {**NEW, "script": [{"status": "failed", "reason": "it fell over"}]}
+        result = suite(
+            f"""
+def test_fine(isobench_lab): isobench_lab.measure_pair({OLD}, {NEW})
+def test_broken(isobench_lab): isobench_lab.measure_pair({OLD}, {broken})
+""",
+            "--benchmark-disable",
+            marker=PAIR,
+        )
+        result.assert_outcomes(skipped=1, failed=1)
 
 
 class TestOthers:

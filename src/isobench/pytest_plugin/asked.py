@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import pytest
 
@@ -12,6 +12,13 @@ from isobench.plugins import did_you_mean
 
 MARKER = "isobench"
 SOURCE = f"@pytest.mark.{MARKER}"
+
+
+BLOCKS = 5
+"""Of a cell: with fewer the blocks cannot tell how far they differ from each other."""
+
+Side: TypeAlias = str | Mapping[str, Any]
+"""One side of a pair: a kind, or the keys of an ``[[isolator]]`` table."""
 
 
 class Wanted(TypedDict, total=False):
@@ -24,7 +31,7 @@ class Wanted(TypedDict, total=False):
     workload: Mapping[str, Any] | None
     metric: str | None
     starts: int | None
-    blocks: int
+    blocks: int | None
     timeout_s: float
     required: bool | None
 
@@ -45,11 +52,18 @@ class Asked:
     metric: str | None = None
     """Which figure, where the benchmark has several."""
     starts: int | None = None
-    """Starts that count, over all blocks; None: as many as the benchmark takes by itself."""
-    blocks: int = 5
+    """Of a cell those that count, over all its blocks, of a pair those of a side and block; None: as many as
+    the benchmark takes by itself, and :data:`isobench.pytest_plugin.pair.STARTS`."""
+    blocks: int | None = None
+    """None: :data:`BLOCKS` for a cell, as many as ``isobench ab`` has for a pair."""
     timeout_s: float = 60.0
     required: bool | None = None
     """Where it cannot be measured, fail (True) or skip (False) the test; None: as ``isobench_required``."""
+
+    def of(self, side: Side) -> "Asked":
+        """The same of another isolator: a kind, or the keys of its table."""
+        table = {"kind": side} if isinstance(side, str) else dict(side)
+        return replace(self, isolator=str(table.pop("kind", "")), options=table)
 
     def once(self) -> "Asked":
         """The least that proves that it works: one start."""
@@ -78,7 +92,7 @@ class Asked:
             table.setdefault("workloads", [self.workload.get("name")])
         return {
             "run": {
-                "blocks": self.blocks,
+                "blocks": BLOCKS if self.blocks is None else self.blocks,
                 "timeout_s": self.timeout_s,
                 "benchmarks": [self.benchmark],
                 "audit": False,

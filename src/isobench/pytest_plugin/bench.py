@@ -3,17 +3,23 @@
 from collections.abc import Callable
 from operator import methodcaller
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import pytest
 
 from isobench.errors import HostUnfitError, UsageError
 from isobench.model import Status
-from isobench.pytest_plugin.asked import Asked, Wanted, asked_by
+from isobench.pytest_plugin.asked import Asked, Side, Wanted, asked_by
 from isobench.pytest_plugin.results import CellResult, cell_result
 from isobench.pytest_plugin.running import endings, run
 
+if TYPE_CHECKING:
+    from isobench.pytest_plugin.pair import PairResult
+
 __tracebackhide__ = methodcaller("errisinstance", (pytest.fail.Exception, pytest.skip.Exception))
+
+
+_DISABLED = "--benchmark-disable: the cell was started once, and nothing was measured"
 
 
 class IsobenchLab:
@@ -36,8 +42,31 @@ class IsobenchLab:
         with endings(required=self._is_required(asked)):
             if self._disabled():
                 self._measured(asked.once()).check()
-                pytest.skip("--benchmark-disable: the cell was started once, and nothing was measured")
+                pytest.skip(_DISABLED)
             result = self._measured(asked)
+        self._item.user_properties.append(("isobench", repr(result)))
+        return result
+
+    def measure_pair(self, a: Side, b: Side, **wanted: Unpack[Wanted]) -> "PairResult":
+        """Measure two isolators against each other as ``isobench ab`` does, and judge as ``isobench gate``.
+
+        ``a`` is the baseline, ``b`` the candidate: each a kind, or the keys of an ``[[isolator]]`` table.
+        Each block holds a, b and a once more as the control, in an order of its own; what the first stage
+        suspects is measured again on as many fresh blocks. ``starts`` are those of a side and block.
+
+        Skips and fails the test as :meth:`measure` does; a host too restless to tell is one that lacks
+        something.
+        """
+        from isobench.pytest_plugin.pair import measure_pair  # noqa: PLC0415 - statistics take their time
+
+        with endings(required=True):
+            asked = asked_by(self._item, wanted)
+        with endings(required=self._is_required(asked)):
+            if self._disabled():
+                for side in (a, b):
+                    self._measured(asked.of(side).once()).check()
+                pytest.skip(_DISABLED)
+            result = measure_pair(asked, a, b, self._new_folder(), wait_s=self._wait_s())
         self._item.user_properties.append(("isobench", repr(result)))
         return result
 

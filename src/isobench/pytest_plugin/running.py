@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import methodcaller
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 
 from isobench import engine
 from isobench.errors import HostUnfitError, InternalError, IsobenchError, LockedError
+from isobench.journal import ABRecord
 from isobench.lab import this_host
 from isobench.matrix import Matrix
 from isobench.model import Cell, Sample
@@ -26,17 +27,27 @@ host = this_host
 """Gives the lab to measure in; tests of this plugin put another one here."""
 
 
-def run(matrix: Matrix, folder: Path, *, wait_s: float) -> Outcome:
-    """Run a matrix into a new folder, once nobody else measures on this host.
+def run(matrix: Matrix, folder: Path, *, wait_s: float, ab: ABRecord | None = None) -> Outcome:
+    """Run a matrix into a new folder, once nobody else measures on this host; raises as :func:`once_free`."""
+    return once_free(lambda: engine.run(matrix, folder, _Quiet(), host(), ab=ab), wait_s)
+
+
+def confirm(folder: Path, comparisons: tuple[str, ...], *, wait_s: float) -> Outcome:
+    """The second stage of a run that compares; likewise."""
+    return once_free(lambda: engine.confirm(folder, comparisons, _Quiet(), host()), wait_s)
+
+
+def once_free(measure: Callable[[], Outcome], wait_s: float) -> Outcome:
+    """Measure once nobody else does on this host.
 
     Raises :class:`isobench.errors.LockedError` when one and the same run has kept us waiting for ``wait_s``
     seconds; while the holder changes (other workers of pytest-xdist, one test after the other) things go on.
-    KeyboardInterrupt for a signal: what was started is removed by then. Else as :func:`isobench.engine.run`.
+    KeyboardInterrupt for a signal: what was started is removed by then. Else what ``measure`` raises.
     """
     holder, since = "", time.monotonic()
     while True:
         try:
-            outcome = engine.run(matrix, folder, _Quiet(), host())
+            outcome = measure()
         except LockedError as error:
             if str(error) != holder:
                 holder, since = str(error), time.monotonic()

@@ -1,0 +1,263 @@
+"""The recipes for CI, run as the services would run them: each shell step, with the variables they set."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+import isobench
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTION = ROOT / "action.yml"
+GITLAB = ROOT / "ci" / "gitlab.yml"
+
+STEADY = [0.050, 0.0505, 0.0495, 0.0502, 0.0498, 0.0501, 0.0499, 0.0503, 0.0497, 0.05]
+
+COMMAND = """#!{python}
+import sys
+from pathlib import Path
+sys.path.insert(0, {source!r})
+from isobench import fakelab, lab
+lab.this_host = lambda **_: fakelab.fake_lab(Path({state!r}), load={{"1min": {load}}}, cpu={{"usable": 2}})
+from isobench.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@dataclass
+class Place:
+    """A checkout in which a job runs."""
+
+    folder: Path
+    command: Path
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        file = self.folder / "summary"
+        return file.read_text() if file.exists() else ""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "lab").mkdir()
+    made = Place(tmp_path, tmp_path / "isobench")
+    host(made, load=0.1)
+    matrix(made)
+    return made
+
+
+def host(place: Place, *, load: float) -> None:
+    """An isobench on a scripted host."""
+    source = str(Path(isobench.__file__).parent.parent)
+    text = COMMAND.format(python=sys.executable, source=source, state=str(place.folder / "lab"), load=load)
+    place.command.write_text(text)
+    place.command.chmod(place.command.stat().st_mode | stat.S_IXUSR)
+
+
+def matrix(place: Place, *factors: float) -> None:
+    """A matrix whose `new` takes these many times as long as `old`, one after the other."""
+    script = {
+        name: ", ".join(f"{{ value = {a * b} }}" for a, b in zip(STEADY, cycle(times), strict=False))
+        for name, times in (("old", (1.0,)), ("new", factors or (1.0,)))
+    }
+    tables = [f'[[isolator]]\nkind = "fake"\nname = "{name}"\nscript = [{script[name]}]' for name in script]
+    text = "\n".join(['[run]\nbenchmarks = ["fake"]\nseed = 7', *tables])
+    (place.folder / "matrix.toml").write_text(text)
+
+
+def bash(place: Place, text: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """As GitHub runs `shell: bash`."""
+    script = place.folder / "step.sh"
+    script.write_text(text)
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", script],
+        check=False,
+        cwd=place.folder,
+        env={"PATH": os.environ["PATH"], "ISOBENCH_STATE": str(place.folder / "state"), **env},
+        capture_output=True,
+        text=True,
+    )
+
+
+def run_action(place: Place, **inputs: str) -> list[subprocess.CompletedProcess[str]]:
+    """The steps of action.yml until one fails; their outputs and those of the action are in ``place``."""
+    action = yaml.safe_load(ACTION.read_text())
+    given = {name: str(found.get("default", "")) for name, found in action["inputs"].items()}
+    given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+    steps: dict[str, dict[str, str]] = {}
+
+    def filled(text: str) -> str:
+        def value(found: re.Match[str]) -> str:
+            if name := re.fullmatch(r"inputs\.([\w-]+)", found[1]):
+                return given[name[1]]
+            step = re.fullmatch(r"steps\.([\w-]+)\.outputs\.([\w-]+)", found[1])
+            assert step is not None, f"an expression this test does not know: {found[0]}"
+            return steps[step[1]].get(step[2], "")
+
+        return re.sub(r"\$\{\{ *(.+?) *\}\}", value, text)
+
+    done = []
+    for number, step in enumerate(action["runs"]["steps"]):
+        assert step["shell"] == "bash"
+        assert "${{" not in step["run"], "inputs reach a script as variables, never as its text"
+        output = place.folder / f"output-{number}"
+        output.touch()
+        env = {
+            "GITHUB_ACTION_PATH": str(ROOT),
+            "GITHUB_OUTPUT": str(output),
+            "GITHUB_STEP_SUMMARY": str(place.folder / "summary"),
+            "RUNNER_TEMP": str(place.folder / "temp"),
+            **{name: filled(str(text)) for name, text in step.get("env", {}).items()},
+        }
+        done.append(bash(place, step["run"], env))
+        written = dict(line.split("=", 1) for line in output.read_text().splitlines())
+        steps[step.get("id", str(number))] = written
+        if done[-1].returncode != 0:
+            break
+    steps.setdefault("verdict", {})
+    place.outputs = {name: filled(found["value"]) for name, found in action["outputs"].items()}
+    return done
+
+
+def gate(place: Place, **more: str) -> list[subprocess.CompletedProcess[str]]:
+    inputs = {"matrix": "matrix.toml", "a": "old", "b": "new", "args": "--starts 5", **more}
+    return run_action(place, command=str(place.command), **inputs)
+
+
+class TestAction:
+    def test_no_change_passes_with_a_summary_and_files(self, place: Place) -> None:
+        steps = gate(place, detect="10%")
+        assert [step.returncode for step in steps] == [0, 0, 0], steps[-1].stderr
+        assert (place.outputs["outcome"], place.outputs["exit-code"]) == ("passed", "0")
+        assert "### isobench gate: passed" in place.summary
+        assert "None of 1 figure got worse." in steps[-1].stdout
+        for name in ("markdown", "junit", "json"):
+            assert (place.folder / place.outputs[name]).stat().st_size > 0
+        assert (place.folder / place.outputs["results"] / "report.html").exists()
+        assert json.loads((place.folder / place.outputs["json"]).read_text())["detect"] == 0.1
+
+    def test_a_regression_fails_the_verdict_with_an_annotation(self, place: Place) -> None:
+        matrix(place, 1.3)
+        steps = gate(place)
+        assert [step.returncode for step in steps] == [0, 0, 1]
+        assert place.outputs["outcome"] == "regression"
+        assert "\n::error title=isobench gate%3A regression::fake/ready: +30.00 %25 (" in steps[-1].stdout
+        assert "### isobench gate: regression" in place.summary
+        root = ET.parse(place.folder / place.outputs["junit"]).getroot()  # noqa: S314 - our own output
+        assert root.attrib["failures"] == "1"
+
+    def test_an_unfit_host_is_no_pass(self, place: Place) -> None:
+        host(place, load=99)
+        steps = gate(place)
+        assert steps[-1].returncode == 3
+        assert place.outputs["outcome"] == "unfit"
+        assert "The host was not fit" in place.summary
+
+    def test_what_is_inconclusive_passes_unless_strict(self, place: Place) -> None:
+        matrix(place, 0.97, 1.09)
+        assert gate(place, args="--starts 1")[-1].returncode == 0
+        assert place.outputs["outcome"] == "inconclusive"
+        steps = gate(place, args="--starts 1 --strict", out="again")
+        assert steps[-1].returncode == 3
+        assert place.outputs["results"] == "again"
+
+    @pytest.mark.parametrize(
+        ("inputs", "words"),
+        [
+            ({"b": "newer"}, 'no isolator or workload "newer"'),
+            ({"matrix": "none.toml"}, "none.toml: the matrix cannot be read"),
+            ({"policy": "none.toml"}, "none.toml: the thresholds cannot be read"),
+            ({"args": "--blocks 3"}, "3 blocks are too few"),
+            ({"detect": "much"}, "--detect: found much"),
+        ],
+    )
+    def test_a_mistake_in_an_input_ends_the_measurement(
+        self, place: Place, inputs: dict[str, str], words: str
+    ) -> None:
+        steps = gate(place, **inputs)
+        assert [step.returncode for step in steps] == [0, 2]
+        assert words in steps[-1].stderr
+        assert place.outputs["outcome"] == ""
+
+    def test_an_input_is_never_executed(self, place: Place) -> None:
+        hostile = "$(touch pwned) `touch pwned` ; touch pwned * "
+        steps = gate(place, b=hostile, args=hostile, detect=hostile)
+        assert steps[-1].returncode == 2
+        assert not (place.folder / "pwned").exists()
+
+    def test_every_input_is_used_and_every_output_is_written(self, place: Place) -> None:
+        action = yaml.safe_load(ACTION.read_text())
+        used = set(re.findall(r"inputs\.([\w-]+)", ACTION.read_text()))
+        assert used == set(action["inputs"])
+        gate(place)
+        assert all(place.outputs.values())
+
+    def test_the_one_of_the_action_is_installed_where_none_is_named(
+        self, place: Place, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """From a copy, without an index: what it depends on is that of this environment."""
+        step = yaml.safe_load(ACTION.read_text())["runs"]["steps"][0]
+        output = place.folder / "output"
+        env = {
+            "GITHUB_ACTION_PATH": str(_checkout(tmp_path_factory.mktemp("checkout"))),
+            "GITHUB_OUTPUT": str(output),
+            "RUNNER_TEMP": str(place.folder / "temp"),
+            "GATE_COMMAND": "",
+            "PYTHONPATH": sysconfig.get_paths()["purelib"],
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PIP_NO_DEPS": "1",
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",
+            "PIP_IGNORE_INSTALLED": "1",
+            "HOME": str(place.folder),
+        }
+        done = bash(place, step["run"], env)
+        assert done.returncode == 0, done.stderr
+        assert output.read_text() == f"command={place.folder}/temp/isobench-env/bin/isobench\n"
+        assert isobench.__version__ in done.stdout
+
+
+def _checkout(folder: Path) -> Path:
+    """The tracked files."""
+    listing = subprocess.run(
+        ["git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files", "-z"], check=True, capture_output=True
+    )
+    for name in filter(None, listing.stdout.decode().split("\0")):
+        if os.path.lexists(ROOT / name):  # not deleted in the work tree
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    return folder
+
+
+class TestGitlab:
+    def run(self, place: Place, **variables: str) -> subprocess.CompletedProcess[str]:
+        job: Mapping[str, Any] = yaml.safe_load(GITLAB.read_text())["isobench-gate"]
+        env = {**{name: str(value) for name, value in job["variables"].items()}, **variables}
+        env["PATH"] = f"{place.folder}:{os.environ['PATH']}"
+        return bash(place, "\n".join([*job["before_script"], *job["script"]]), env)
+
+    def test_no_change_passes_and_leaves_what_the_job_keeps(self, place: Place) -> None:
+        done = self.run(place)
+        assert done.returncode == 0, done.stderr
+        artifacts = yaml.safe_load(GITLAB.read_text())["isobench-gate"]["artifacts"]
+        for path in (*artifacts["paths"], artifacts["reports"]["junit"]):
+            assert (place.folder / path).exists()
+
+    def test_a_regression_fails_and_leaves_the_junit_file(self, place: Place) -> None:
+        matrix(place, 1.3)
+        assert self.run(place, GATE_ARGS="--starts 5").returncode == 1
+        assert '<failure message="+30.00' in (place.folder / "isobench-gate.xml").read_text()
