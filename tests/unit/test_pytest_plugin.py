@@ -50,6 +50,7 @@ Suite = Callable[..., pytest.RunResult]
 def make(pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Write a suite: a marker for the whole module, and the text of its tests."""
     monkeypatch.setattr(running, "host", running.host)  # what a suite puts there is undone with it
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # whatever runs us, a suite is no worker
 
     def make(tests: str, marker: dict[str, object] = STEADY, **host: object) -> None:
         pytester.makeconftest(CONFTEST.format(state=str(tmp_path), host=host))
