@@ -106,16 +106,16 @@ def _panel(axes: Axes, canvas: Canvas, isolator: Isolator, reach: Reach) -> None
         return
     middle = startup.ready.median.value
     ratios = [value / middle for value in startup.seconds]
-    shown, texts = thin.thinned_by_block(ratios, startup.blocks, thin.POINTS), told(startup)
+    shown = thin.thinned_by_block(ratios, startup.blocks, thin.POINTS)
     points = [
-        (startup.blocks[at] + offset, *_place(ratios[at], reach), texts[at])
+        (startup.blocks[at] + offset, *_place(ratios[at], reach), told(startup, at))
         for at, offset in zip(shown, jitter(len(shown), _BLOCK_JITTER), strict=True)
     ]
     for marker, look in _LOOKS.items():
         drawn = [(x, y, text) for x, shape, y, text in points if shape == marker]
         if drawn:
-            xs, ys, words = zip(*drawn, strict=True)
-            svg.tell(axes.scatter(xs, ys, marker=marker, linewidths=0, **look), words)
+            xs, ys, texts = zip(*drawn, strict=True)
+            svg.tell(axes.scatter(xs, ys, marker=marker, linewidths=0, **look), texts)
     names, medians = block_medians(ratios, startup.blocks)
     axes.plot(names, medians, color=svg.INK, linewidth=1.5, marker="_", markersize=8)
     axes.set_yscale("log")

@@ -75,11 +75,11 @@ def phases(summary: Summary, width_px: int) -> Figure:
 
 def _strip(axes: Axes, place: int, isolator: Isolator, startup: Startup) -> None:
     marker, colour = _POINTS["bare" if isolator.bare else "own" if isolator.own_kernel else "shared"]
-    shown, texts = thin.thinned(startup.seconds, thin.POINTS), told(startup)
+    shown = thin.thinned(startup.seconds, thin.POINTS)
     seconds = [startup.seconds[at] for at in shown]
     offsets = [place + offset for offset in jitter(len(seconds), 0.24)]
     drawn = axes.scatter(seconds, offsets, s=18, marker=marker, color=colour, alpha=0.5, linewidths=0)
-    svg.tell(drawn, [texts[at] for at in shown])
+    svg.tell(drawn, [told(startup, at) for at in shown])
     median = startup.ready.median
     if median.interval:
         axes.plot([median.interval.low, median.interval.high], [place, place], color=svg.INK, linewidth=2)
@@ -91,12 +91,10 @@ def tells_phases(summary: Summary) -> bool:
     return any(_medians(found) for found in summary.startups)
 
 
-def told(startup: Startup) -> list[str]:
-    """What is said of each start that is drawn as a point."""
-    return [
-        f"{startup.isolator}: {units.seconds(value)}, block {block}, sample {row}"
-        for value, block, row in zip(startup.seconds, startup.blocks, startup.rows, strict=True)
-    ]
+def told(startup: Startup, at: int) -> str:
+    """What is said of a start that is drawn as a point."""
+    seconds, block, row = startup.seconds[at], startup.blocks[at], startup.rows[at]
+    return f"{startup.isolator}: {units.seconds(seconds)}, block {block}, sample {row}"
 
 
 def _phase_row(axes: Axes, place: int, name: str, medians: dict[str, float]) -> None:

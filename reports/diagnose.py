@@ -173,7 +173,7 @@ def _firsts(startups: Sequence[Startup]) -> Iterator[Diagnostic]:
 def _outliers(startups: Sequence[Startup]) -> Iterator[Diagnostic]:
     level = OUTLIERS_LEVEL / max(1, sum(len(startup.seconds) for startup in startups))
     for startup in startups:
-        far = _far_out(startup.seconds, level)
+        far = far_out(startup.seconds, level)
         if not any(far):
             continue
         typical = float(np.median(startup.seconds))
@@ -183,7 +183,7 @@ def _outliers(startups: Sequence[Startup]) -> Iterator[Diagnostic]:
         yield Outliers((startup.isolator,), _ids(startup, far), outside, len(startup.seconds), furthest)
 
 
-def _far_out(values: Sequence[float], level: float) -> list[bool]:
+def far_out(values: Sequence[float], level: float) -> list[bool]:
     """Which values undisturbed ones, normal or lognormal, would exceed with a chance of ``level`` each.
 
     Distances from the median in robust standard deviations, of the values and of their logarithms: the lesser

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from isobench.errors import UsageError
 from isobench.reports import page_shell, rows, verdict
+from isobench.reports.cell_parts import cell_groups, left_out
 from isobench.reports.charts import charts, plots
 from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import SampleId
 from isobench.reports.gate_section import gate_part
 from isobench.reports.load import summarize
 from isobench.reports.overview import overview
+from isobench.reports.plate_spread import DRAWN
 from isobench.reports.sections import sections
 from isobench.reports.summary import CellSummary, Summary
 
@@ -37,6 +39,8 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
 def page(summary: Summary) -> str:
     """The whole document. Equal runs give equal bytes."""
     parts, gate = sections(summary), gate_part(summary)
+    said = diagnose(summary)
+    groups = cell_groups(summary, said)
     places = {cell.id: f"cell-{number}" for number, cell in enumerate(summary.cells, start=1)}
 
     def anchor(cell: CellSummary) -> str:
@@ -56,7 +60,10 @@ def page(summary: Summary) -> str:
         "sections": parts,
         "anchor": anchor,
         "row_anchor": row_anchor,
-        "diagnostics": diagnose(summary),
+        "diagnostics": said,
+        "cell_groups": groups,
+        "left_out": left_out(groups),
+        "points": DRAWN,
         "matrix": json.dumps(summary.record.matrix, indent=2, ensure_ascii=False),
     }
     drawn = {**charts(summary), **plots((*([gate.section] if gate else []), *parts))}

@@ -14,7 +14,7 @@ from statistics import median
 
 from isobench import journal
 from isobench.model import PHASES, Sample, Status
-from isobench.reports.stats import Distribution, Estimate, distribution, ratio_of_medians
+from isobench.reports.stats import Distribution, Estimate, distribution, percentiles, ratio_of_medians
 from isobench.reports.stats_lines import slopes
 from isobench.reports.summary import (
     KERNEL_LINES,
@@ -304,8 +304,8 @@ def _detail(sample: Sample, key: str) -> float | None:
 
 
 def _distribution(points: Iterable[tuple[int, float | None]]) -> Distribution | None:
-    """Of those that are known, from (block, value)."""
+    """Of those that are known, from (block, value); with an interval of the median alone."""
     known = [(block, value) for block, value in points if value is not None]
     if not known:
         return None
-    return distribution((value for _, value in known), (block for block, _ in known))
+    return percentiles((value for _, value in known), (block for block, _ in known))

@@ -158,12 +158,16 @@ def _columns(summary: Summary, cells: Iterable[CellSummary]) -> Sequence[Metric]
 
 
 def _metrics(cell: CellSummary) -> Iterator[Metric]:
-    for sample in cell.samples:
-        if counts(sample) and sample.metric != RESIDUE:
-            column = Metric(*_place(cell), sample.metric, sample.unit)
-            yield column
-            if _told_in_passing(cell.benchmark, sample):
-                yield replace(column, name=_EXIT)
+    found = dict.fromkeys(
+        (sample.metric, sample.unit, _told_in_passing(cell.benchmark, sample))
+        for sample in cell.samples
+        if counts(sample) and sample.metric != RESIDUE
+    )
+    for name, unit, more in found:
+        column = Metric(*_place(cell), name, unit)
+        yield column
+        if more:
+            yield replace(column, name=_EXIT)
 
 
 def _told_in_passing(benchmark: str, sample: Sample) -> bool:

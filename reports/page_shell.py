@@ -84,7 +84,7 @@ def _environment() -> Environment:
         "names": verdict.names,
         "host_groups": sheet.host_groups,
         "options": sheet.options_text,
-        "raw_table": sheet.raw_table,
+        "short": units.short,
         "exact": _exact,
         "unit_of": _unit_of,
     }

@@ -1,4 +1,4 @@
-"""Facts as rows of text: the host, an isolator's options, and the raw samples of a cell."""
+"""Facts as rows of text: the host, and an isolator's options."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from isobench.journal import TunedSetting
-from isobench.model import PHASES, Sample
+from isobench.model import Scalar
 from isobench.reports import units
-from isobench.reports.summary import CellSummary
+from isobench.reports.summary import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +17,6 @@ class Group:
 
     title: str
     facts: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RawTable:
-    """Every attempt of a cell, in the order they were made."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def host_groups(host: Mapping[str, Any], tuned: Sequence[TunedSetting] | None = None) -> tuple[Group, ...]:
@@ -45,43 +37,12 @@ def options_text(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
 
 
-def raw_table(cell: CellSummary) -> RawTable:
-    """Numbers as they were recorded, in base units: seconds, bytes, ratios."""
-    phases = [phase for phase in PHASES if any(phase in sample.phases for sample in cell.samples)]
-    details = list(dict.fromkeys(key for sample in cell.samples for key in sample.detail))
-    words = any(sample.reason for sample in cell.samples)
-    metric = next((sample for sample in cell.samples if sample.metric), cell.samples[0])
-    value = f"{metric.metric} ({metric.unit})" if metric.metric else "value"
-    several = len({sample.metric for sample in cell.samples if sample.metric}) > 1
-    return RawTable(
-        columns=(
-            *("order", "block", "status"),
-            *(("metric", "value") if several else (value,)),
-            *(f"{phase} (s)" for phase in phases),
-            *details,
-            *(("reason",) if words else ()),
-        ),
-        rows=tuple(
-            tuple(_row(sample, phases, details, words=words, several=several)) for sample in cell.samples
-        ),
-    )
-
-
-def _row(
-    sample: Sample, phases: Sequence[str], details: Sequence[str], *, words: bool, several: bool
-) -> Iterator[str]:
-    yield str(sample.order)
-    yield str(sample.block)
-    yield str(sample.status)
-    if several:
-        yield f"{sample.metric} ({sample.unit})" if sample.metric else units.NONE
-    yield _seconds(sample.value) if sample.unit == "second" else _scalar(sample.value)
-    for phase in phases:
-        yield _seconds(sample.phases.get(phase))
-    for key in details:
-        yield _scalar(sample.detail.get(key))
-    if words:
-        yield sample.reason or units.NONE
+def param(key: str, value: Scalar) -> tuple[str, str]:
+    """A parameter of a cell as people read it: ``period``, ``100 ms``."""
+    amount = number(value)
+    if key.endswith("_us") and amount is not None:
+        return _words(key.removesuffix("_us")), units.seconds(amount / 1e6)
+    return next(_facts({key: value}), (_words(key), units.NONE))
 
 
 def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -91,7 +52,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if key.endswith("_bytes") and isinstance(value, int | float):
             yield _words(key.removesuffix("_bytes")), units.nbytes(value)
         else:
-            yield _words(key), f"{value:.4g}" if isinstance(value, float) else _scalar(value)
+            yield _words(key), f"{value:.4g}" if isinstance(value, float) else scalar(value)
 
 
 def _tuned(one: TunedSetting) -> str:
@@ -101,12 +62,8 @@ def _tuned(one: TunedSetting) -> str:
     return f"{one.during}, found as {one.before}{since}"
 
 
-def _seconds(value: float | None) -> str:
-    """To the nanosecond, which is what the clock gives."""
-    return units.NONE if value is None else f"{value:.9f}"
-
-
-def _scalar(value: object) -> str:
+def scalar(value: object) -> str:
+    """A fact or a number as it was recorded, to nine digits; a dash for what is not there."""
     match value:
         case None:
             return units.NONE

@@ -33,6 +33,7 @@ _CHUNK = 1_000_000
 _TABLE = 32_000_000
 """Entries of the table of a sample's values and groups: 128 MB."""
 _SEED = 20_110
+_PERMILLE = 1000
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -68,9 +69,9 @@ def resampled(
 ) -> tuple[tuple[Floats, ...], ...]:
     """For each sample, for each part, that quantile of its resamples.
 
-    The n-th resample of one goes with the n-th of another, and so do all parts of one. Samples of the same
-    blocks are resampled by the same blocks: a block in which all was slow is then slow for both, and cancels
-    where they are compared.
+    The n-th resample of one goes with the n-th of another, and so do all parts of one; a part is the same
+    whatever others are asked for. Samples of the same blocks are resampled by the same blocks: a block in
+    which all was slow is then slow for both, and cancels where they are compared.
     """
     random = np.random.default_rng(_SEED)
     together = len({sample.groups for sample in samples}) == 1
@@ -81,12 +82,15 @@ def resampled(
     for done in range(0, resamples, rows):
         shape = (min(rows, resamples - done), len(samples[0].groups))
         shared = random.integers(0, shape[1], shape)
-        for sample, quantiles in zip(samples, found, strict=True):
+        for number, (sample, quantiles) in enumerate(zip(samples, found, strict=True)):
             own = len(sample.groups)
             drawn = shared if together else random.integers(0, own, (shape[0], own))
-            draw = _by_order if sample.crowded else _by_value
-            for quantile, values in zip(quantiles, draw(parts, sample, drawn, random), strict=True):
-                quantile.append(values)
+            if sample.crowded:
+                values = _by_order(parts, sample, drawn, (_SEED, done, number))
+            else:
+                values = _by_value(parts, sample, drawn, random)
+            for quantile, of_rows in zip(quantiles, values, strict=True):
+                quantile.append(of_rows)
     return tuple(tuple(map(np.concatenate, quantiles)) for quantiles in found)
 
 
@@ -113,13 +117,12 @@ def _by_value(
     return quantiles
 
 
-def _by_order(
-    parts: Sequence[float], sample: Grouped, drawn: Ints, random: np.random.Generator
-) -> list[Floats]:
+def _by_order(parts: Sequence[float], sample: Grouped, drawn: Ints, seed: tuple[int, ...]) -> list[Floats]:
     """The same, by the distribution of order statistics."""
     found = _Drawn.of(sample, drawn)
     quantiles = []
     for part in parts:
+        random = np.random.default_rng((*seed, round(_PERMILLE * part)))
         place = part * (found.totals - 1)
         whole = np.floor(place)
         lower = random.beta(whole + 1, found.totals - whole)

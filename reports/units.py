@@ -71,6 +71,11 @@ def spread(found: Distribution, form: Format) -> str:
     return _range(found.least, found.greatest, form)
 
 
+def spread_of(least: float, greatest: float, form: Format) -> str:
+    """From one value to another, the unit once where both share it; one value where they are said alike."""
+    return form(least) if form(least) == form(greatest) else _range(least, greatest, form)
+
+
 def _range(least: float, greatest: float, form: Format) -> str:
     low, high = form(least), form(greatest)
     number, _, unit = low.partition(" ")
@@ -89,8 +94,18 @@ def optional(value: float | None, form: Format) -> str:
     return NONE if value is None else form(value)
 
 
+def short(text: str, most: int = 80) -> str:
+    """Foreign text of at most about so many characters: of a longer one its two ends, and how long it is."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} … {text[-half:]} ({len(text):,} characters)"
+
+
 def plain(text: str) -> str:
     """Foreign text on one line without control characters, which could steer a terminal or break a file."""
+    if text.isascii() and text.isprintable():
+        return text
     kept = ("�" if unicodedata.category(char) in {"Cc", "Cf", "Cs"} else char for char in text)
     return "".join(kept) if "\n" not in text and "\t" not in text else plain(" ".join(text.split()))
 

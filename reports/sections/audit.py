@@ -6,7 +6,7 @@ from isobench.model import Sample
 from isobench.reports import units
 from isobench.reports.load import counts
 from isobench.reports.section import Column, Figure, Row, Section, Table, number_of
-from isobench.reports.stats import Estimate, distribution, median
+from isobench.reports.stats import Estimate, median, percentiles
 from isobench.reports.summary import CellSummary, Summary, number
 
 _LEAD = (
@@ -89,7 +89,7 @@ def _channels(summary: Summary) -> Table | None:
         if not samples:
             continue
         isolator = next((found for found in summary.isolators if found.name == cell.isolator), None)
-        found = distribution((s.value or 0.0 for s in samples), (s.block for s in samples))
+        found = percentiles((s.value or 0.0 for s in samples), (s.block for s in samples))
         # No interval: the round trips of one instance are one witness.
         middle = number_of(found.median.value, units.seconds, cell, f"of {found.n}")
         rows.append(Row(cell.isolator, (middle, Figure(units.spread(found, units.seconds))), isolator))

@@ -157,7 +157,7 @@ def test_identifiers_are_unique_and_every_link_and_figure_part_has_its_target(
 
 
 def test_figures_are_well_formed_named_and_in_colours_of_the_page(text: str) -> None:
-    figures = re.findall(r'<svg (?!class="mark").*?</svg>', text, re.DOTALL)
+    figures = re.findall(r'<svg (?!class="mark"|viewBox="0 0 280 150").*?</svg>', text, re.DOTALL)
 
     assert len(figures) == 12
     for figure in figures:
@@ -188,10 +188,30 @@ def test_what_the_samples_say_stands_in_a_section_that_links_to_its_rows(
     assert "0.500000000" in page_of.partition(f'<tr id="{target}">')[2].partition("</tr>")[0]
 
 
-def test_every_attempt_of_the_run_stands_in_a_raw_table(summary: Summary, text: str) -> None:
-    raw = text.partition('id="raw"')[2]
+def test_every_attempt_of_a_run_stands_in_a_raw_table_where_there_is_room(
+    summary: Summary, text: str
+) -> None:
+    cells = text.partition('id="raw"')[2]
 
-    assert len(re.findall("<tr[ >]", raw)) == sum(len(cell.samples) + 1 for cell in summary.cells)
+    assert len(re.findall(r'<tr id="cell-\d+-\d+">', cells)) == sum(len(c.samples) for c in summary.cells)
+    assert "left out" not in cells.partition("</p>")[0]
+
+
+def test_page_without_room_for_all_attempts_says_what_it_left_out_and_where_it_is(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    starts = [line for line in made_run.samples if line.cell == "startup/bare/ready"]
+    many = [replace(line, order=number) for number in range(900) for line in starts]
+    run = replace(made_run, samples=(*made_run.samples, *many))
+
+    found = page(summarize(run.write(tmp_path / "run")))
+
+    said = " ".join(found.partition('id="raw"')[2].partition("</p>")[0].replace("<code>", "").split())
+    rows = len(re.findall(r'<tr id="cell-\d+-\d+">', found))
+    assert f"{len(run.samples) - rows:,} samples are left out of the tables" in said
+    assert f"isobench export {tmp_path / 'run'} --format csv" in said
+    assert " of 19,822</span>" in found
+    assert "Of each isolator at most 400 points are drawn, of up to 18,020" in found
 
 
 def test_software_emulation_is_named_wherever_the_isolator_has_a_row(text: str) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from isobench.journal import cell_states
 from isobench.model import Sample, Scalar, Status
+from isobench.reports.raw import raw_table
 from isobench.reports.section import Table
 from isobench.reports.sections import density, teardown
-from isobench.reports.sheet import raw_table
 from isobench.reports.summary import CellSummary, Isolator, Summary
 
 

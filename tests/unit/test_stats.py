@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from isobench.reports import stats_resample
+from isobench.reports import stats, stats_resample
 from isobench.reports.stats import (
     MIN_FOR_INTERVAL,
     Estimate,
@@ -18,6 +18,7 @@ from isobench.reports.stats import (
     distribution,
     ecdf,
     median,
+    percentiles,
     ratio_of_medians,
 )
 from isobench.reports.stats_resample import Grouped
@@ -185,6 +186,7 @@ def test_many_values_get_fewer_resamples_and_the_same_interval_about(
     groups = np.repeat(np.arange(25), 8)
     values = random.normal(0, 0.2, 25)[groups] + random.normal(0, 0.1, 200)
     full = median(values, groups)
+    monkeypatch.setattr(stats, "_KNOWN", {})
     monkeypatch.setattr(stats_resample, "_DRAWS", 1)
     monkeypatch.setattr(stats_resample, "_CHUNK", 1)
 
@@ -204,6 +206,7 @@ def test_order_statistics_give_the_intervals_that_drawing_every_value_gives(
     groups = np.repeat(np.arange(blocks), values_each)
     values = np.exp(random.normal(0, apart, blocks)[groups] + random.normal(0, 0.1, groups.size))
     by_order = distribution(values, groups)
+    monkeypatch.setattr(stats, "_KNOWN", {})
     monkeypatch.setattr(Grouped, "crowded", property(lambda _: False))
 
     by_value = distribution(values, groups)
@@ -216,6 +219,19 @@ def test_order_statistics_give_the_intervals_that_drawing_every_value_gives(
             slack = 0.2 * width(other)
             assert interval_of(one_way).low == pytest.approx(other.interval.low, abs=slack)
             assert interval_of(one_way).high == pytest.approx(other.interval.high, abs=slack)
+
+
+def test_median_is_the_same_whatever_else_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, groups = np.random.default_rng(1).lognormal(size=400), np.repeat(np.arange(10), 40)
+    alone = median(values, groups)
+    assert percentiles(values, groups).median == alone
+
+    monkeypatch.setattr(stats, "_KNOWN", {})
+
+    found = distribution(values, groups)
+    assert found.median == alone
+    assert found.p90
+    assert percentiles(values, groups).p90 == Estimate(found.p90.value, None)
 
 
 def test_samples_of_many_values_in_the_same_blocks_are_resampled_by_the_same_blocks() -> None:
