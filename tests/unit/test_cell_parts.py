@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from isobench.model import Sample, Status
+from isobench.model import Sample, Scalar, Status
 from isobench.reports.cell_parts import CellPart, cell_groups
 from isobench.reports.diagnose import diagnose
 from isobench.reports.load import summarize
@@ -99,7 +99,10 @@ def test_limit_that_tells_its_stalls_has_a_timeline(
     assert "Run and stall" not in titles(parts[cell])
 
     def telling(line: Sample) -> Sample:
-        told = {"timeline_us": "0:50000-100000 0:150000-200000 0:250000-300000", "threads": 1}
+        told: dict[str, Scalar] = {
+            "timeline_us": "0:50000-100000 0:150000-200000 0:250000-300000",
+            "threads": 1,
+        }
         return replace(line, detail={**line.detail, **told}) if line.cell == cell else line
 
     plate = changed(telling)[cell].plates[-1]

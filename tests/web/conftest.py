@@ -39,6 +39,31 @@ class Watched:
 Opened = Callable[..., Watched]
 """Opens a file: ``opened(file, query="", width=1200, scheme="light", script=True, permissions=None)``."""
 
+Overlaps = Callable[[Page], list[str]]
+"""What is wrong with the labels of the pictures in sight."""
+
+
+@pytest.fixture(scope="session")
+def overlaps() -> Overlaps:
+    """Labels that lie on one another, or leave their picture."""
+
+    def of(page: Page) -> list[str]:
+        found: list[str] = page.evaluate(
+            """() => [...document.querySelectorAll('figure svg')].flatMap(svg => {
+              if (!svg.checkVisibility()) return [];
+              const box = e => e.getBoundingClientRect(), frame = box(svg);
+              const texts = [...svg.querySelectorAll('text')].map(e => [e.textContent, box(e)]);
+              const out = texts.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1);
+              const both = texts.flatMap(([s, a], i) => texts.slice(i + 1).filter(([, b]) =>
+                a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4
+              ).map(([t]) => s + ' / ' + t));
+              return [...out.map(([s]) => s + ' leaves the figure'), ...both];
+            })"""
+        )
+        return found
+
+    return of
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.web.conftest import Opened
+    from tests.web.conftest import Opened, Overlaps
 
 pytestmark = pytest.mark.web
 
@@ -51,23 +51,11 @@ def test_page_never_scrolls_sideways_and_shows_the_figures_made_for_its_width(
 
 @pytest.mark.parametrize("width", [1200, 390])
 def test_labels_of_a_figure_do_not_overlap_one_another_or_leave_it(
-    opened: Opened, report: Path, width: int
+    opened: Opened, report: Path, overlaps: Overlaps, width: int
 ) -> None:
     page = opened(report, width=width).page
 
-    overlaps = page.evaluate(
-        """() => [...document.querySelectorAll('figure svg')].flatMap(svg => {
-          if (!svg.checkVisibility()) return [];
-          const box = e => e.getBoundingClientRect(), frame = box(svg);
-          const texts = [...svg.querySelectorAll('text')].map(e => [e.textContent, box(e)]);
-          const out = texts.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1);
-          const both = texts.flatMap(([s, a], i) => texts.slice(i + 1).filter(([, b]) =>
-            a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4
-          ).map(([t]) => s + ' / ' + t));
-          return [...out.map(([s]) => s + ' leaves the figure'), ...both];
-        })"""
-    )
-    assert overlaps == []
+    assert overlaps(page) == []
 
 
 def test_figure_in_the_table_leads_to_its_raw_samples(opened: Opened, report: Path) -> None:

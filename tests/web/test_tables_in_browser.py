@@ -110,13 +110,15 @@ def test_samples_of_a_cell_can_be_sorted_saved_and_linked_to_once_they_are_open(
     opened: Opened, report: Path
 ) -> None:
     page = opened(report).page
-    fold = page.locator("details.raw", has_text="startup/runc/ready")
+    cell = page.locator("details.cell", has_text="startup/runc/ready")
+    fold = cell.locator("details.raw")
+    cell.locator("> summary").click()
     assert fold.locator("button").count() == 0
 
     fold.locator("summary").click()
     fold.locator("thead button", has_text="ready (second)").click()
 
-    values = [float(text) for text in fold.locator("tbody td:nth-child(4)").all_inner_texts()]
+    values = [float(text) for text in fold.locator("tbody td:nth-child(5)").all_inner_texts()]
     assert values == sorted(values)
     row = fold.locator("tbody tr").first
     row.locator("a").click()
@@ -132,7 +134,7 @@ def test_heading_is_a_link_to_itself(opened: Opened, report: Path) -> None:
 
 
 def test_link_into_a_fold_opens_it(opened: Opened, report: Path) -> None:
-    row = opened(report).page.locator("details.raw tbody tr").nth(4).get_attribute("id")
+    row = opened(report).page.locator("details.cell details.raw tbody tr").nth(4).get_attribute("id")
 
     page = opened(report, f"#{row}").page
 
@@ -149,7 +151,8 @@ def test_every_table_has_a_name_and_every_figure_a_text_and_a_table(opened: Open
         }).map(table => table.outerHTML.slice(0, 200))"""
     )
     assert unnamed == []
-    for figure in page.locator("figure").all():
+    # The small pictures of a cell stand beside its tables: tests/web/test_cells_in_browser.py.
+    for figure in page.locator("figure:not(.plate)").all():
         assert figure.locator("svg[role=img][aria-label]").count() == 2
         assert figure.locator("figcaption").inner_text()
         link = figure.locator("figcaption a", has_text="The same as a table")
