@@ -1,7 +1,8 @@
 """A lab host as a virtual machine: booted from the image of scripts/lab_image.py, reached by ssh.
 
-What it writes is gone when it ends: both its disks are overlaid for the time it runs. KVM is not used: so it
-is the same everywhere, and works where /dev/kvm does not.
+One has the project on a second disk, and forgets what it wrote when it ends. A fleet has hosts with nothing
+of ours, and disks of their own that keep what is written, so that one can be killed and booted again. KVM is
+not used: so it is the same everywhere, and works where /dev/kvm does not.
 """
 
 import shlex
@@ -59,18 +60,75 @@ class LabHost:
 def lab_host(image: Image, project: Path) -> Iterator[LabHost]:
     """Boot one and wait until ssh answers; ``project`` is a disk by :func:`project_disk`, its /isobench."""
     with tempfile.TemporaryDirectory(prefix="isobench-lab-") as scratch:
-        port, console = _free_port(), Path(scratch) / "console"
-        # A session of its own: Ctrl-C at the terminal is for the tests, which then end it. Should they be
-        # killed, it ends as well.
-        command = ("setpriv", "--pdeathsig", "KILL", *_qemu(image, project, port, console))
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        host = _start(image, "lab", (image.disk, project), free_port(), Path(scratch), forgets=True)
         try:
-            host = LabHost(image, port, console, process)
             _await_ssh(host)
             yield host
         finally:
-            process.kill()
-            process.wait()
+            pull_the_plug(host)
+
+
+class Machine:
+    """A member of a fleet: it keeps its disk and its port from one boot to the next."""
+
+    def __init__(self, image: Image, name: str, directory: Path) -> None:
+        self.name = name
+        self.port = free_port()
+        self._image = image
+        self._directory = directory
+        self._host: LabHost | None = None
+        copy = ("cp", "--reflink=auto", "--sparse=always")
+        subprocess.run((*copy, image.disk, directory / "disk"), check=True)
+        (directory / "nothing").mkdir()
+        make_disk(directory / "second", directory / "nothing", "8M")
+
+    def start(self) -> None:
+        """Switch it on; :meth:`await_ssh` waits until it answers."""
+        disks = (self._directory / "disk", self._directory / "second")
+        self._host = _start(self._image, self.name, disks, self.port, self._directory, forgets=False)
+
+    def await_ssh(self) -> LabHost:
+        """The host, once it answers."""
+        _await_ssh(self.host)
+        return self.host
+
+    def pull_the_plug(self) -> None:
+        """What was not on its disk yet is lost."""
+        if self._host is not None:
+            pull_the_plug(self._host)
+        self._host = None
+
+    @property
+    def host(self) -> LabHost:
+        """Only while it is switched on."""
+        assert self._host is not None
+        return self._host
+
+
+@contextmanager
+def fleet(image: Image, *names: str) -> Iterator[tuple[Machine, ...]]:
+    """Several hosts, booted side by side."""
+    # Not in /tmp, which may be memory.
+    with tempfile.TemporaryDirectory(prefix=".fleet-", dir=image.directory.parent) as scratch:
+        places = [Path(scratch) / name for name in names]
+        for place in places:
+            place.mkdir()
+        machines = tuple(Machine(image, place.name, place) for place in places)
+        try:
+            for machine in machines:
+                machine.start()
+            for machine in machines:
+                machine.await_ssh()
+            yield machines
+        finally:
+            for machine in machines:
+                machine.pull_the_plug()
+
+
+def pull_the_plug(host: LabHost) -> None:
+    """End it at once."""
+    host.process.kill()
+    host.process.wait()
 
 
 def project_disk(directory: Path, agent: Path) -> Path:
@@ -92,20 +150,37 @@ def project_disk(directory: Path, agent: Path) -> Path:
     return disk
 
 
-def _qemu(image: Image, project: Path, port: int, console: Path) -> list[str]:
+def _start(
+    image: Image, name: str, disks: tuple[Path, Path], port: int, scratch: Path, *, forgets: bool
+) -> LabHost:
+    console = scratch / "console"
+    # A session of its own: Ctrl-C at the terminal is for the tests, which then end it. Should they be
+    # killed, it ends as well.
+    command = ("setpriv", "--pdeathsig", "KILL", *_qemu(image, name, disks, port, console, forgets=forgets))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    return LabHost(image, port, console, process)
+
+
+def _qemu(
+    image: Image, name: str, disks: tuple[Path, Path], port: int, console: Path, *, forgets: bool
+) -> list[str]:
+    # Flushes of the guest need not reach our disk: it is QEMU that is killed, not this host.
+    keeps = "snapshot=on" if forgets else "cache=unsafe"
     line = f"""
         qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
         -machine pc -accel tcg,thread=multi -cpu max -smp 2 -m {MEMORY}
         -kernel {image.kernel} -initrd {image.initrd}
-        -drive file={image.disk},format=raw,if=virtio,snapshot=on
-        -drive file={project},format=raw,if=virtio,snapshot=on
+        -drive file={disks[0]},format=raw,if=virtio,{keeps}
+        -drive file={disks[1]},format=raw,if=virtio,{keeps}
         -netdev user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22 -device virtio-net-pci,netdev=net
         -device virtio-rng-pci -serial file:{console}
     """
-    return [*shlex.split(line), "-append", "root=/dev/vda rw console=ttyS0 quiet"]
+    append = f"root=/dev/vda rw console=ttyS0 quiet systemd.hostname={name}"
+    return [*shlex.split(line), "-append", append]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One of our loopback device that nobody uses at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
