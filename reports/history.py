@@ -7,7 +7,7 @@ slope, as in a report. :mod:`isobench.reports.history_fleet` compares hosts by t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from itertools import groupby
 from typing import NoReturn
@@ -24,8 +24,8 @@ _FOOTPRINT = "footprint"
 
 _PICK = """
 CREATE OR REPLACE TEMP TABLE picked AS
-SELECT host, hostname, run_id, started, run_status, fingerprint, isobench, cell, isolator, isolator_kind, metric, unit, block, "row",
-    value, counts, status, reason, detail['instances'] AS instances,
+SELECT host, hostname, run_id, started, run_status, fingerprint, isobench, cell, isolator, isolator_kind,
+    metric, unit, block, "row", value, counts, status, reason, detail['instances'] AS instances,
     coalesce(host_facts->>'$.cpu.model', '') AS cpu, coalesce(host_facts->>'$.kernel', '') AS kernel
 FROM samples
 WHERE (cell = $cell OR ($to_bare AND isolator_kind = 'bare' AND side = 'A'
@@ -41,7 +41,8 @@ _REASON = "SELECT status || ': ' || reason FROM picked WHERE cell = $cell AND re
 _MEDIANS = """
 SELECT host, run_id, cell, isolator_kind = 'bare', any_value(hostname), any_value(started),
     any_value(run_status), any_value(fingerprint), any_value(isobench), any_value(cpu), any_value(kernel),
-    count(*) FILTER (counts AND metric = $metric), count(*) FILTER (status IN ('failed', 'timeout')), median(value) FILTER (counts AND metric = $metric)
+    count(*) FILTER (counts AND metric = $metric), count(*) FILTER (status IN ('failed', 'timeout')),
+    median(value) FILTER (counts AND metric = $metric)
 FROM picked GROUP BY host, run_id, cell, isolator, isolator_kind
 ORDER BY host, any_value(started), run_id, isolator <> 'bare', isolator
 """
@@ -166,6 +167,9 @@ class _Row:
     value: float | None
 
 
+_SHARED = tuple({one.name for one in fields(RunFigure)} & {one.name for one in fields(_Row)})
+
+
 def _metric(reader: Reader, question: Question) -> tuple[str, str, tuple[str, ...]]:
     """The metric, its unit, and the other metrics of the cell."""
     found = {name: unit for name, unit, _ in reader.ask(_METRICS, {"cell": question.cell})}
@@ -247,8 +251,7 @@ def _bare(rows: Iterable[_Row]) -> Mapping[tuple[str, str], float]:
 def _figure(row: _Row, below: float | None) -> RunFigure | None:
     if row.value is None or below is None:
         return None
-    same = {name: getattr(row, name) for name in RunFigure.__slots__ if name in _Row.__slots__}
-    return RunFigure(**{**same, "value": row.value / below})
+    return RunFigure(**{name: getattr(row, name) for name in _SHARED} | {"value": row.value / below})
 
 
 def _changes(runs: Sequence[RunFigure], *, relative: bool) -> Iterator[RunFigure]:

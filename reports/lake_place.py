@@ -63,7 +63,7 @@ class Place(ABC):
 
     @abstractmethod
     def roots(self) -> tuple[str, ...]:
-        """The beginnings of all that DuckDB may open here."""
+        """The beginnings of all that DuckDB may open here, and of the patterns it may look for."""
 
     @abstractmethod
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -142,7 +142,7 @@ class Folder(Place):
         return f"{_literally(str(self._root))}/{name}"
 
     def roots(self) -> tuple[str, ...]:
-        return (f"{self._root}/",)
+        return f"{self._root}/", self.url("")
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         return
@@ -219,7 +219,7 @@ class Remote(Place):
         return f"{_literally(str(self._fs.unstrip_protocol(self._root)))}/{name}"
 
     def roots(self) -> tuple[str, ...]:
-        return (f"{self._fs.unstrip_protocol(self._root)}/",)
+        return f"{self._fs.unstrip_protocol(self._root)}/", self.url("")
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.register_filesystem(self._fs)

@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -333,6 +334,8 @@ def _value(value: Any) -> Any:  # noqa: ANN401 - whatever SQL can give
         return {str(key): _value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_value(item) for item in value]
+    if isinstance(value, Decimal):
+        return float(value)
     finite = not isinstance(value, float) or math.isfinite(value)
     known = value is None or isinstance(value, bool | int | float | str)
     return value if known and finite else str(value)

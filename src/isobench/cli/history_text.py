@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from isobench.cli.output import note, printable
@@ -71,7 +70,7 @@ def compacted(day: Compacted) -> str:
 def trend(found: Found, to: Console) -> None:
     """A line a run."""
     several = len({run.host for run in found.runs}) > 1
-    marks = [_marks(run, before) for before, run in pairwise([None, *found.runs])]
+    marks = [_marks(run, before) for run, before in zip(found.runs, [None, *found.runs], strict=False)]
     columns = [
         *([Column("host", text=True)] if several else ()),
         Column("began (UTC)", text=True),
