@@ -144,13 +144,23 @@ def conditions(record: RunRecord) -> Facts:
 def build(record: RunRecord) -> Facts:
     """The conditions without what is of one machine alone: hosts of equal builds can stand in for each other.
 
-    Tools belong to it as well, by the name and hash of each.
+    Tools belong to it as well, by version and hash, the options of isolators and the parameters that matter.
     """
     found = {key: value for key, value in conditions(record).items() if key != "hostname"}
     if isinstance(line := found.get("command_line"), str):
         found["command_line"] = " ".join(w for w in line.split() if not w.startswith(_OF_ONE_MACHINE))
-    tools = {f"tool {name}": _tool(tool) for name, tool in record.tools.items() if name != AGENT}
-    return {**found, **tools}
+    for name, tool in record.tools.items():
+        if name != AGENT:
+            found[f"tool {name}"] = _tool(tool)
+    for isolator in record.isolators:
+        found[f"{isolator.name}: measured as"] = isolator.shown_as
+        found.update({f"{isolator.name}: {key}": value for key, value in isolator.options.items()})
+    for benchmark in record.benchmarks:
+        parameters = record.matrix.get(benchmark)
+        if isinstance(parameters, Mapping):
+            matter = {key: value for key, value in parameters.items() if _matters(key, value)}
+            found.update({f"{benchmark}.{key}": value for key, value in matter.items()})
+    return found
 
 
 def told(value: object) -> str:

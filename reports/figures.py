@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isobench.reports.light import Series
-from isobench.reports.stats import Estimate, median
+from isobench.reports.stats import RESAMPLES, Estimate, median
 from isobench.reports.stats_lines import slopes
 from isobench.reports.stats_runs import sen_slope
 
@@ -52,10 +52,10 @@ def slope(found: Steps) -> Estimate:
     return lines.lines[_TOTAL].slope
 
 
-def estimate(series: Series) -> Estimate:
+def estimate(series: Series, resamples: int = RESAMPLES) -> Estimate:
     """The figure and its interval within the run."""
     ledger = steps(series)
-    return median(series.values, series.blocks) if ledger is None else slope(ledger)
+    return median(series.values, series.blocks, resamples) if ledger is None else slope(ledger)
 
 
 def quick(series: Series) -> float:

@@ -136,14 +136,14 @@ def ecdf(values: Iterable[float]) -> tuple[tuple[float, float], ...]:
     return tuple(zip(found.tolist(), shares.tolist(), strict=True))
 
 
-def median(values: Iterable[float], groups: Iterable[int]) -> Estimate:
+def median(values: Iterable[float], groups: Iterable[int], resamples: int = RESAMPLES) -> Estimate:
     """The median with its two-stage bootstrap interval, if there are five values or more.
 
     ``groups`` has the block of each value; in one block it is the plain bootstrap. Percentile method: Efron
     and Tibshirani, An Introduction to the Bootstrap (1993), 13.3. Their BCa method corrects by a jackknife,
     which is inconsistent for a median (same book, 11.6).
     """
-    return _quantiles(_grouped(values, groups), 0.5)[0.5]
+    return _quantiles(_grouped(values, groups), 0.5, resamples=resamples)[0.5]
 
 
 def ratio_of_medians(
@@ -206,7 +206,7 @@ def _grouped(values: Iterable[float], groups: Iterable[int]) -> Grouped:
     return Grouped(checked, tuple(names.tolist()), ranks, starts, sizes)
 
 
-def _quantiles(sample: Grouped, *parts: float) -> dict[float, Estimate]:
+def _quantiles(sample: Grouped, *parts: float, resamples: int = RESAMPLES) -> dict[float, Estimate]:
     """Percentiles; an interval is None where even the widest there is would not cover it.
 
     The chance that all n values lie below it must be about within the tail of an interval: from 5 values for
@@ -216,7 +216,7 @@ def _quantiles(sample: Grouped, *parts: float) -> dict[float, Estimate]:
     carried = [
         part for part in parts if n >= max(MIN_FOR_INTERVAL, int(math.log((1 - LEVEL) / 2) / math.log(part)))
     ]
-    intervals = _intervals(sample, carried)
+    intervals = _intervals(sample, carried, resamples)
     return {part: Estimate(float(np.quantile(sample.values, part)), intervals.get(part)) for part in parts}
 
 
@@ -225,15 +225,16 @@ _KNOWN: dict[bytes, dict[float, Interval]] = {}
 _MOST_KNOWN = 20_000
 
 
-def _intervals(sample: Grouped, parts: Sequence[float]) -> Mapping[float, Interval]:
+def _intervals(sample: Grouped, parts: Sequence[float], resamples: int) -> Mapping[float, Interval]:
     if not parts:
         return {}
-    digest = sha256(sample.values.tobytes() + sample.ranks.tobytes() + sample.starts.tobytes()).digest()
+    parts_of_it = (sample.values.tobytes(), sample.ranks.tobytes(), sample.starts.tobytes())
+    digest = sha256(b"".join((*parts_of_it, str(resamples).encode()))).digest()
     if len(_KNOWN) >= _MOST_KNOWN:
         _KNOWN.clear()
     known = _KNOWN.setdefault(digest, {})
     if missing := [part for part in parts if part not in known]:
-        (drawn,) = resampled(missing, sample)
+        (drawn,) = resampled(missing, sample, resamples=resamples)
         known |= dict(zip(missing, map(_percentile_interval, drawn), strict=True))
     return known
 

@@ -6,13 +6,13 @@ from what varies within two runs cannot know by how much a host differs from one
 interval of a ratio of medians held the true one in 2000 simulated pairs of runs with values that scatter by
 10 %, by 5 % between blocks, and besides by so much from run to run:
 
-    ===============  =========  =======  ========
+    ===============  =========  =======  =======
     blocks x values  nothing    2 %      5 %
-    ===============  =========  =======  ========
-    5 x 20           TODO
-    10 x 20
-    20 x 10
-    ===============  =========  =======  ========
+    ===============  =========  =======  =======
+    5 x 20           94 of 100  87       62
+    10 x 20          97         84       53
+    20 x 10          97         83       49
+    ===============  =========  =======  =======
 
 Hosts, on the other hand, are independent witnesses of what holds for their like, so an interval over hosts
 needs no resampling: order statistics carry it (:func:`median_by_rank`).
