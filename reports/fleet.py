@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from isobench.reports.brief import Brief, Peek, Unread, once, read, refuse_nothing
+from isobench.reports.brief import Brief, Unread, read, refuse_nothing
 from isobench.reports.fleet_heat import heats
 from isobench.reports.fleet_values import Fleet, Group, Groups, Host, Normal, Outlier, Place, Spread, State
+from isobench.reports.origins import Origin, once
 from isobench.reports.stats_runs import median_by_rank
 
 _RATIO_UNITS = frozenset({"second", "byte", "1/second"})
@@ -33,16 +34,16 @@ _OUTLIERS = 50
 _UNFINISHED = {"running": "its run was killed", "interrupted": "its run was interrupted"}
 
 
-def fleet(peeks: Sequence[Peek]) -> Fleet:
+def fleet(origins: Sequence[Origin]) -> Fleet:
     """Read the runs of many hosts, one at a time.
 
     Raises UsageError when not one of them can be read.
     """
-    kept, twice = once(peeks)
+    kept, twice = once(origins)
     newest, older = _newest(kept)
-    found = [read(one.folder) for one in newest]
+    found = [read(one) for one in newest]
     refuse_nothing(found)
-    names, renamed = _names(found)
+    names, renamed = _names(newest)
     briefs = {name: one for name, one in zip(names, found, strict=True) if isinstance(one, Brief)}
     groups, build_of = _groups(briefs)
     hosts = tuple(_host(name, one, build_of.get(name)) for name, one in zip(names, found, strict=True))
@@ -51,6 +52,7 @@ def fleet(peeks: Sequence[Peek]) -> Fleet:
     return Fleet(
         hosts=hosts,
         groups=groups,
+        figures=figures,
         spreads=tuple(_spreads(figures)),
         heats=heats(figures, build_of),
         outliers=tuple(outliers[:_OUTLIERS]),
@@ -65,25 +67,25 @@ def fleet(peeks: Sequence[Peek]) -> Fleet:
     )
 
 
-def _newest(peeks: Iterable[Peek]) -> tuple[list[Peek], int]:
+def _newest(origins: Iterable[Origin]) -> tuple[list[Origin], int]:
     """Of each host the newest run, in order of the first, and how many others there are.
 
     Hosts of one name that differ in hardware are two; so are folders that tell no name.
     """
-    by_host: dict[tuple[str, ...], Peek] = {}
+    by_host: dict[tuple[str, ...], Origin] = {}
     total = 0
-    for one in peeks:
+    for one in origins:
         total += 1
-        key = (one.hostname, *one.hardware) if one.hostname is not None else ("", str(one.folder))
+        key = (one.name, *one.hardware) if one.name is not None else ("", str(one.folder))
         before = by_host.get(key)
         if before is None or one.started > before.started:
             by_host[key] = one
     return list(by_host.values()), total - len(by_host)
 
 
-def _names(found: Sequence[Brief | Unread]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+def _names(origins: Sequence[Origin]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """A name for each that no other has, and which names were claimed by several."""
-    wanted = [one.hostname or "(no name)" for one in found]
+    wanted = [one.name or one.folder.parent.name or "(no name)" for one in origins]
     claimed = Counter(wanted)
     given: Counter[str] = Counter()
     names: list[str] = []

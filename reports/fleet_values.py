@@ -141,6 +141,7 @@ class Fleet:
 
     hosts: tuple[Host, ...]
     groups: Groups
+    figures: Normal
     spreads: tuple[Spread, ...]
     heats: tuple[Heat, ...]
     outliers: tuple[Outlier, ...]

@@ -7,7 +7,7 @@ journal's own reader, which knows how to refuse it, with file and line.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeAlias
 from pydantic_core import from_json
 
 from isobench import journal
-from isobench.errors import ResultsError
 from isobench.journal import CellState, RunRecord
 from isobench.model import SCHEMA_VERSION, Sample, Scalar, Status
 from isobench.reports.load import FOOTPRINT, READY
@@ -72,8 +71,7 @@ class LightRun:
 def scan(folder: Path) -> LightRun:
     """Read one result folder.
 
-    Raises :class:`isobench.errors.ResultsError` as :func:`isobench.journal.load` does, and for a value that
-    is infinite.
+    Raises :class:`isobench.errors.ResultsError` as :func:`isobench.journal.load` does.
     """
     record = journal.read_record(folder)
     path = folder / journal.SAMPLES_FILE
@@ -82,7 +80,6 @@ def scan(folder: Path) -> LightRun:
         found = _Columns(_lines(path.read_bytes()))
     except (OSError, ValueError, LookupError, TypeError):
         samples, torn = journal.read_samples(path)
-        _refuse_infinite(path, samples)
         found = _Columns(map(_line_of, samples))
     return LightRun(
         folder=folder,
@@ -221,12 +218,6 @@ def _counts(value: Any, metric: str, detail: _Line) -> bool:  # noqa: ANN401 - t
     if detail and (detail.get("warmup") or detail.get("bound") is False):
         return False
     return metric != READY or value > 0
-
-
-def _refuse_infinite(path: Path, samples: Sequence[Sample]) -> None:
-    for place, sample in enumerate(samples, start=1):
-        if sample.value is not None and not math.isfinite(sample.value):
-            raise ResultsError(f"{path}:{place}: a value of {sample.cell} is not a finite number")
 
 
 def _line_of(sample: Sample) -> _Line:

@@ -25,8 +25,9 @@ from isobench.reports.stats import MIN_FOR_INTERVAL, MIN_FOR_P90, MIN_FOR_P99, M
 if TYPE_CHECKING:  # matplotlib takes its time, and a page need not have figures
     from isobench.reports.charts import Chart
 
-STYLE = "report.css"
-SCRIPTS = ("page.js", "tables.js", "overview.js", "figures.js")
+STYLES = ("report.css", "several.css")
+"""Files of the templates' folder that make up the style sheet, in this order."""
+SCRIPTS = ("page.js", "tables.js", "overview.js", "figures.js", "find.js")
 """Files of the templates' folder that make up the one script of a page, in this order."""
 
 
@@ -36,7 +37,7 @@ def render(template: str, drawn: Mapping[str, "Chart"], values: Mapping[str, Any
     ``template`` is a file of the templates' folder that extends ``base.html.j2``; its macro ``figure`` shows
     those of ``drawn`` by their names. ``values`` are its variables; a variable that is missing is an error.
     """
-    style, script = _source(STYLE) + _chart_css(drawn), _script()
+    style, script = "".join(map(_source, STYLES)) + _chart_css(drawn), _script()
     page = _environment().get_template(template)
     return page.render(
         **values,

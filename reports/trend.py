@@ -13,10 +13,11 @@ from pathlib import Path
 from isobench.errors import ResultsError, UsageError
 from isobench.journal import RunRecord
 from isobench.reports import brief as briefs
-from isobench.reports.brief import Brief, Figure, Measure, Peek, Unread
+from isobench.reports.brief import Brief, Figure, Measure, Unread
 from isobench.reports.changes import Change, changes
 from isobench.reports.comparability import Difference, comparability
 from isobench.reports.light import scan
+from isobench.reports.origins import Origin, once
 from isobench.reports.stats import RESAMPLES
 
 RUNS = 400
@@ -84,13 +85,13 @@ class Trend:
         return tuple(track for track in self.tracks if track.hints)
 
 
-def trend(peeks: Sequence[Peek]) -> Trend:
+def trend(origins: Sequence[Origin]) -> Trend:
     """Read the runs of one host, one at a time.
 
     Raises UsageError when they are of several hosts, or not one of them can be read.
     """
-    kept, twice = briefs.once(peeks)
-    names = sorted({one.hostname for one in kept if one.hostname is not None})
+    kept, twice = once(origins)
+    names = sorted({one.name for one in kept if one.name is not None})
     if len(names) > 1:
         raise UsageError(
             f"a trend is of one host, and these runs are of {len(names)}: {', '.join(names[:5])}"
@@ -104,7 +105,7 @@ def trend(peeks: Sequence[Peek]) -> Trend:
     briefs.refuse_nothing(one for one, _ in found)
     runs = [(one, news) for one, news in found if isinstance(one, Brief)]
     return Trend(
-        hostname=runs[0][0].hostname,
+        hostname=names[0] if names else runs[0][0].hostname,
         moments=tuple(_moment(one, news) for one, news in runs),
         tracks=_tracks([one for one, _ in runs]),
         unread=tuple(one for one, _ in found if isinstance(one, Unread)),
@@ -113,14 +114,16 @@ def trend(peeks: Sequence[Peek]) -> Trend:
     )
 
 
-def _read(peeks: Sequence[Peek], resamples: int) -> Iterator[tuple[Brief | Unread, tuple[Difference, ...]]]:
+def _read(
+    origins: Sequence[Origin], resamples: int
+) -> Iterator[tuple[Brief | Unread, tuple[Difference, ...]]]:
     """Each run, and what is not as it was in the one before that could be read."""
     before: RunRecord | None = None
-    for one in peeks:
+    for one in origins:
         try:
             run = scan(one.folder)
         except ResultsError as error:
-            yield briefs.unread(one.folder, error), ()
+            yield Unread(one.folder, one.name, one.lack or str(error)), ()
             continue
         yield (
             briefs.brief(run, resamples),
