@@ -25,8 +25,11 @@ def figure(place: Place, value: float) -> str:
 
 
 def interval(spread: Spread) -> str:
-    """Of the median over hosts."""
-    return units.interval(spread.median.interval, lambda value: figure(spread.place, value))
+    """Of the median over hosts; empty where there is none, or none that is wider than the digits shown."""
+    found = spread.median.interval
+    if found is None or figure(spread.place, found.low) == figure(spread.place, found.high):
+        return ""
+    return units.interval(found, lambda value: figure(spread.place, value))
 
 
 def column(place: Place) -> str:

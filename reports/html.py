@@ -29,9 +29,8 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
     """
     if len(run_dirs) != 1:
         raise UsageError(
-            f"a report is made of one result folder, found {len(run_dirs)}: "
-            "comparing runs is not part of this version",
-            remedy="isobench report DIR, once for each folder",
+            f"the report of a run is made of its result folder alone, found {len(run_dirs)}",
+            remedy="isobench report DIR…, which makes a page over several runs",
         )
     page_shell.replace_file(output, page(summarize(run_dirs[0])))
 

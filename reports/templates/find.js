@@ -1,38 +1,52 @@
 
-// Long tables can be searched, and those that mark what matters can be cut down to it.
+// A table whose body has data-find can be searched; one with data-only as well can be cut down to the rows that
+// are marked data-kept, and is at first.
+
+const FEW_ROWS = 12;
+const found = new WeakSet();
 
 const makeFinder = (table) => {
   const rows = [...body(table).rows];
   const only = body(table).dataset.only;
-  if (only === undefined && rows.length < 12) return;
-  const id = table.id;
+  const kept = rows.filter((row) => row.dataset.kept !== undefined);
+  const cuts = only !== undefined && kept.length < rows.length;
+  if (!cuts && rows.length < FEW_ROWS) return;
+  const keys = { words: `find-${table.id}`, all: `all-${table.id}` };
+  const texts = new Map(rows.map((row) => [row, flat(row.textContent).toLowerCase()]));
   const count = make("p", { className: "count" });
-  const search = named(make("input", { type: "search" }), { "aria-describedby": nameOf(table).id });
-  search.value = state.all(`find-${id}`)[0] ?? "";
-  const box = make("input", { type: "checkbox", checked: state.all(`all-${id}`)[0] === undefined });
-  const show = (speak) => {
+  const search = make("input", { type: "search", value: state.all(keys.words)[0] ?? "" });
+  const box = make("input", { type: "checkbox", checked: cuts && !state.all(keys.all).length });
+  const show = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
     for (const row of rows) {
-      const text = row.textContent.toLowerCase();
-      const kept = only === undefined || !box.checked || row.dataset.kept !== undefined;
-      row.hidden = !(kept && words.every((word) => text.includes(word)));
-      shown += !row.hidden;
+      const wanted = !box.checked || row.dataset.kept !== undefined;
+      row.hidden = !(wanted && words.every((word) => texts.get(row).includes(word)));
     }
-    count.textContent = `${shown} of ${rows.length} rows`;
-    if (speak) say(count.textContent);
+    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows shown`;
   };
-  search.addEventListener("input", () => {
-    state.set(`find-${id}`, search.value ? [search.value] : []);
-    show(true);
-  });
-  box.addEventListener("change", () => {
-    state.set(`all-${id}`, box.checked ? [] : ["1"]);
-    show(true);
-  });
-  const bar = make("div", { className: "controls" }, make("label", {}, "Find ", search));
-  if (only !== undefined) bar.append(make("label", {}, box, ` Only ${only}`));
-  bar.append(count);
-  table.closest(".scroll").before(bar);
-  show(false);
+  const changed = () => {
+    show();
+    say(count.textContent);
+    state.set(keys.words, search.value ? [search.value] : []);
+    state.set(keys.all, cuts && !box.checked ? ["yes"] : []);
+  };
+  search.addEventListener("input", changed);
+  box.addEventListener("change", changed);
+  const line = make("div", {}, make("label", {}, "Find ", search));
+  if (cuts) line.append(make("label", {}, box, ` Only ${only}`));
+  line.append(count);
+  const controls = make("div", { className: "controls" }, line);
+  const label = `What is shown of: ${flat(nameOf(table).textContent)}`;
+  table.closest(".scroll").before(named(controls, { role: "group", "aria-label": label }));
+  show();
 };
+
+const findIn = (place) => {
+  for (const { parentElement: table } of place.querySelectorAll("tbody[data-find]")) {
+    if (found.has(table) || table.closest("details:not([open])")) continue;
+    found.add(table);
+    makeFinder(table);
+  }
+};
+ready(() => findIn(document));
+document.addEventListener("toggle", (event) => findIn(event.target), true);

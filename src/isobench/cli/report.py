@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,7 +18,8 @@ def report(
         list[Path],
         typer.Argument(
             metavar="DIR",
-            help="Result folder, as `isobench run` printed it; several only with --summary.",
+            help="Result folder, as `isobench run` printed it; several, or one with several in it: a page "
+            "that compares them.",
             autocompletion=names.result_folders,
             show_default=False,
         ),
@@ -26,7 +27,16 @@ def report(
     *,
     file: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The report; else report.html in the first DIR."),
+        typer.Option("--output", "-o", metavar="FILE", help="The report; else a file in the first DIR."),
+    ] = None,
+    page: Annotated[
+        Literal["compare", "hosts", "trend"] | None,
+        typer.Option(
+            "--as",
+            help="The page over several runs; else by what they are of: two runs of one host, several hosts, "
+            "or more runs of one host.",
+            show_default=False,
+        ),
     ] = None,
     summary: Annotated[
         bool,
@@ -37,7 +47,9 @@ def report(
     if summary:
         print_summary(results)
     if file is not None or not summary:
-        print(write(results, file or results[0] / REPORT_FILE))
+        from isobench.reports.pages import Page, write_page
+
+        print(write_page(results, file, None if page is None else Page(page)))
 
 
 def print_summary(results: list[Path], *, brief: bool = False) -> None:
