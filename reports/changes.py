@@ -66,26 +66,34 @@ def changes(values: Sequence[float]) -> tuple[Change, ...]:
         raise ValueError("a value is NaN or infinite")
     found = _split(data, 0)
     edges = [0, *(at for at, _ in found), len(values)]
+    # A split that was found while others were still to come need not be the best between its neighbours.
+    for place in range(1, len(edges) - 1):
+        edges[place] = edges[place - 1] + _best(data[edges[place - 1] : edges[place + 1]])[0]
     return tuple(
         Change(
-            at=at,
-            before=median(values[edges[place] : at]),
-            after=median(values[at : edges[place + 2]]),
+            at=edges[place],
+            before=median(values[edges[place - 1] : edges[place]]),
+            after=median(values[edges[place] : edges[place + 1]]),
             chance=chance,
         )
-        for place, (at, chance) in enumerate(found)
+        for place, (_, chance) in enumerate(found, start=1)
     )
+
+
+def _best(data: _Floats) -> tuple[int, float]:
+    """Where the second part of the clearest split begins, and its statistic."""
+    statistics = _statistics(_ranks(data)[None, :])[0]
+    best = int(statistics.argmax())
+    return best + MIN_RUNS, float(statistics[best])
 
 
 def _split(data: _Floats, offset: int) -> list[tuple[int, float]]:
     if data.size < 2 * MIN_RUNS:
         return []
-    statistics = _statistics(_ranks(data)[None, :])[0]
-    best = int(statistics.argmax())
-    chance = float((_by_chance(data.size) >= statistics[best] - 1e-9).mean())
+    at, statistic = _best(data)
+    chance = float((_by_chance(data.size) >= statistic - 1e-9).mean())
     if chance > ALPHA:
         return []
-    at = best + MIN_RUNS
     return [*_split(data[:at], offset), (offset + at, chance), *_split(data[at:], offset + at)]
 
 

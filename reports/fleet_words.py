@@ -102,12 +102,12 @@ def _hosts(hosts: Sequence[Host]) -> str:
     return f"{len(hosts):,} hosts"
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], limit: int = 60) -> str:
     """The first few, and how many more."""
-    shown = ", ".join(short(name, 60) for name in names[:_NAMED])
+    shown = ", ".join(short(name, limit) for name in names[:_NAMED])
     return shown + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def pairs(twice: Sequence[tuple[Path, Path]]) -> str:
     """Which folders hold the same run."""
-    return some([f"{first} and {again}" for first, again in twice])
+    return some([f"{first} and {again}" for first, again in twice], 400)

@@ -56,6 +56,8 @@ def news(moment: Moment) -> str:
 def headline(trend: Trend) -> str:
     """``1 of 21 cells seems to have changed its level, at one run.``"""
     total, hinted = len(trend.tracks), trend.hinted
+    if not total:
+        return "No cell gave a figure in any of these runs."
     if len(trend.moments) < _LEAST_RUNS:
         return f"{len(trend.moments)} runs are too few to tell a change of level from chance."
     if not hinted:
