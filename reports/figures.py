@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isobench.reports.light import Series
-from isobench.reports.stats import RESAMPLES, Estimate, median
+from isobench.reports.stats import Estimate, median
 from isobench.reports.stats_lines import slopes
+from isobench.reports.stats_resample import RESAMPLES
 from isobench.reports.stats_runs import sen_slope
 
 _TOTAL = "total"

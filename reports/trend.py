@@ -18,7 +18,7 @@ from isobench.reports.changes import Change, changes
 from isobench.reports.comparability import Difference, comparability
 from isobench.reports.light import scan
 from isobench.reports.origins import Origin, once
-from isobench.reports.stats import RESAMPLES
+from isobench.reports.stats_resample import RESAMPLES
 
 RUNS = 400
 """Of more runs the newest are shown."""

@@ -1,4 +1,5 @@
-"""The page of a small stored run of the fake isolator, line by line against the one that was looked at.
+"""Pages of small runs, line by line against those that were looked at: a stored run of the fake isolator, and
+made-up ones of several hosts and days.
 
 What matplotlib draws differs between its versions, so figures are left out, and with them the style sheet.
 After a change that is meant: ``ISOBENCH_GOLDEN=write pytest tests/unit/test_golden.py``, and look at what
@@ -9,8 +10,12 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+from tests.several_pages import KINDS, small_page
+
 from isobench.reports.html import page
 from isobench.reports.load import summarize
+from isobench.reports.pages import Page
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 KEPT = GOLDEN / "report.html"
@@ -33,3 +38,20 @@ def test_page_of_a_stored_run_is_the_one_that_was_looked_at() -> None:
 
 def test_page_of_a_stored_run_is_the_same_bytes_each_time() -> None:
     assert page(summarize(GOLDEN / "run")) == page(summarize(GOLDEN / "run"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_page_over_several_runs_is_the_one_that_was_looked_at(kind: Page, tmp_path: Path) -> None:
+    made = small_page(kind, tmp_path).read_text(encoding="utf-8")
+    found = bones(made).replace(str(tmp_path), "/results")
+    kept = GOLDEN / f"{kind.value}.html"
+
+    if os.environ.get("ISOBENCH_GOLDEN") == "write":
+        kept.write_text(found, encoding="utf-8")
+    assert found.splitlines() == kept.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_page_over_several_runs_is_the_same_bytes_each_time(kind: Page, tmp_path: Path) -> None:
+    first, again = (small_page(kind, tmp_path / name).read_bytes() for name in "ab")
+    assert first.replace(b"/a/", b"/b/") == again
