@@ -226,7 +226,7 @@ def test_compact_says_what_became_of_each_day(capsys: pytest.CaptureFixture[str]
 @pytest.mark.usefixtures("fleet")
 def test_question_of_ones_own_is_answered_as_a_table_or_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     what = "cell, count(*) AS n, NULL AS nothing, min(started) AS t"
-    question = f"SELECT {what} FROM samples GROUP BY cell ORDER BY 1 LIMIT 1"
+    question = f"SELECT {what} FROM samples GROUP BY cell ORDER BY 1 LIMIT 1"  # noqa: S608 - names of ours
     lines = told(capsys, "sql", question)
     assert lines[0].split() == ["cell", "n", "nothing", "t"]
     assert lines[1].split() == ["round-trip/bare/echo", "120", "–", "2026-01-01T02:00:00Z"]
