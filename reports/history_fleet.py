@@ -110,7 +110,9 @@ def _outliers(what: str, runs: Sequence[RunFigure], *, relative: bool) -> Iterat
     values = [math.log(run.value) if relative else run.value for run in runs]
     middle = median(values)
     distances = [abs(value - middle) for value in values]
-    spread = median(distances) / _MAD or sum(distances) / len(distances) / _MEAN_ABSOLUTE
+    usual = median(distances)
+    # Where more than half are equal but for rounding, the mean of the distances says how far the others lie.
+    spread = usual / _MAD if usual > _ROUNDING else sum(distances) / len(distances) / _MEAN_ABSOLUTE
     scale = spread * (1 + _FEW / (len(runs) - 1))
     for run, value in zip(runs, values, strict=True):
         score = (value - middle) / scale if scale > _ROUNDING else 0.0

@@ -41,7 +41,7 @@ def with_record(run: StoredRun, **changes: Any) -> StoredRun:  # noqa: ANN401
 
 
 def mixed() -> StoredRun:
-    return ab_run(SLOW, FAST, SAME, NOISY, confirm=("startup/nginx", "startup/redis"), ab={"detect": 0.1})
+    return ab_run(SLOW, FAST, SAME, NOISY, confirm=("startup/nginx", "startup/redis"), detect=0.1)
 
 
 def calm() -> StoredRun:
