@@ -17,7 +17,8 @@ bench: setup  ## measure the quick matrix on this host and write the report
 	@SECONDS=0; $(BIN)/isobench run --quick --report; code=$$?; echo "make bench: $$SECONDS s"; exit $$code
 
 test: lint  ## linters, types, tests (those with real isolators as root only)
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto tests/unit
+	@$(BIN)/pytest tests --ignore tests/unit
 
 lint: setup
 	@$(BIN)/ruff check
