@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from isobench.errors import IsobenchError, OutputError
 from isobench.extras import needed
 from isobench.reports.lake import VERSION, DayFile, Lake, RunFile
-from isobench.reports.lake_read import note_own, parquet, torn_file
+from isobench.reports.lake_read import damaged_file, note_own, parquet, torn_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,7 +80,7 @@ def _compact(
         note_own(connection, runs)
         connection.execute(_copy(lake, before, runs, fresh))
     except duckdb.Error as error:
-        raise torn_file(lake, old) or _unwritable(lake, date, error) from error
+        raise torn_file(lake, old) or damaged_file(lake, old) or _unwritable(lake, date, error) from error
     size = fresh.stat().st_size
     lake.place.take(fresh, DayFile(date).name)
     for run in runs:

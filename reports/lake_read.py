@@ -122,7 +122,25 @@ def newest_cells(lake: Lake) -> tuple[str, ...]:
 
 def unreadable(lake: Lake, files: Iterable[DayFile | RunFile], error: Exception) -> IsobenchError:
     """What DuckDB could not read for a question of ours, which cannot be the question's fault."""
-    return torn_file(lake, files) or ResultsError(f"{lake.place.name}: cannot be read: {str(error).strip()}")
+    found = torn_file(lake, files) or damaged_file(lake, files)
+    return found or ResultsError(f"{lake.place.name}: cannot be read: {str(error).strip()}")
+
+
+def damaged_file(lake: Lake, files: Iterable[DayFile | RunFile]) -> ResultsError | None:
+    """That the first of the files that has its two ends but not all between is damaged, if there is one.
+
+    Reads them one by one to their last value, as DuckDB does not say which of many files it could not read.
+    """
+    import duckdb  # noqa: PLC0415 - it is there: it could not read something
+
+    with duckdb.connect() as connection:
+        lake.place.attach(connection)
+        for one in files:
+            try:
+                connection.execute(f"SELECT bit_xor(hash(COLUMNS(*))) FROM {parquet(lake, [one.name])}")  # noqa: S608
+            except duckdb.Error as error:
+                return torn(lake, one.name, str(error).strip())
+    return None
 
 
 def torn_file(lake: Lake, files: Iterable[DayFile | RunFile]) -> ResultsError | None:

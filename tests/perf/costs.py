@@ -1,6 +1,6 @@
 """What a command takes: its time, its CPU time and its memory, each command a process of its own.
 
-``python -m tests.perf.fleet_scale`` and ``python -m tests.perf.one_run`` print tables of it, and judge nothing.
+``python -m tests.perf.fleet_scale`` and ``python -m tests.perf.one_run`` print tables of it, judging nothing.
 """
 
 import os
@@ -27,7 +27,7 @@ class Cost:
     cpu_s: float
     """Of the command and of the children it has waited for, in user and system mode."""
     peak_bytes: int
-    """The most that was resident at once."""
+    """The most that was resident at once; at least what this process has, of which it begins as a copy."""
 
     def cells(self, made: Path | None = None) -> tuple[str, ...]:
         """Under :data:`COLUMNS`; the size is that of what the command has made, if it has made something."""
@@ -75,9 +75,9 @@ def table(title: str, *first: str) -> Table:
 
 
 def conditions() -> str:
-    """What the figures depend on, for the line above the tables."""
+    """What the figures depend on, for the line above a table."""
     load = os.getloadavg()[0]
-    return f"{os.cpu_count()} CPUs, load {load:.2f} at the start, Python {sys.version.split()[0]}"
+    return f"{os.cpu_count()} CPUs, load now {load:.2f}, Python {sys.version.split()[0]}"
 
 
 def show(made: Table) -> None:

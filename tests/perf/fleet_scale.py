@@ -57,8 +57,8 @@ def main() -> None:
         folder: Path = wanted.folder or Path(scratch)
         for fleet in wanted.fleet or FLEETS:
             hosts, samples = map(int, fleet.split("x"))
-            title = f"{hosts:,} hosts of {samples:,} samples: {costs.conditions()}"
-            table = costs.table(title, "command")
+            print(costs.conditions(), flush=True)
+            table = costs.table(f"{hosts:,} hosts of {samples:,} samples", "command")
             for row in rows(folder / fleet, hosts, samples):
                 table.add_row(*row)
             costs.show(table)
