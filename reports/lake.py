@@ -35,6 +35,8 @@ from isobench.reports.lake_place import Place, place
 MARKER = "isobench-lake.json"
 VERSION = 1
 """Of the layout and of all columns; it goes up with isobench.reports.parquet_schema.SCHEMA."""
+VERSION_KEY = "isobench.lake"
+"""Where in the metadata of each file it is."""
 
 RUNS, DAYS = "runs", "days"
 _DAY_FILE = "hosts.parquet"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from isobench.errors import IsobenchError, OutputError
 from isobench.extras import needed
-from isobench.reports.lake import VERSION, DayFile, Lake, RunFile
+from isobench.reports.lake import VERSION, VERSION_KEY, DayFile, Lake, RunFile
 from isobench.reports.lake_read import damaged_file, note_own, parquet, torn_file
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _copy(lake: Lake, before: DayFile | None, runs: Sequence[RunFile], fresh: Pa
     target = str(fresh).replace("'", "''")
     return (
         f"COPY (SELECT * EXCLUDE (date) FROM ({' UNION ALL BY NAME '.join(parts)})) TO '{target}' "  # noqa: S608
-        f"(FORMAT parquet, COMPRESSION zstd, KV_METADATA {{'isobench.lake': '{VERSION}'}})"
+        f"(FORMAT parquet, COMPRESSION zstd, KV_METADATA {{'{VERSION_KEY}': '{VERSION}'}})"
     )
 
 

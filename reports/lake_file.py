@@ -11,7 +11,7 @@ from typing import Any
 
 from isobench.extras import needed
 from isobench.journal import StoredRun
-from isobench.reports.lake import DayFile, Lake, RunFile, moment, torn
+from isobench.reports.lake import VERSION, VERSION_KEY, DayFile, Lake, RunFile, moment, torn
 
 with needed("lake", "the result lake"):
     import pyarrow as pa
@@ -44,7 +44,9 @@ def as_bytes(table: pa.Table) -> bytes:
     """A table as the bytes of a file."""
     file = io.BytesIO()
     # Without Arrow's own copy of the schema, which is a quarter of the file of one run.
-    pq.write_table(table, file, compression="zstd", store_schema=False)
+    with pq.ParquetWriter(file, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({VERSION_KEY: str(VERSION)})
     return file.getvalue()
 
 

@@ -143,3 +143,12 @@ def test_file_of_a_day_lies_host_by_host_and_other_engines_read_it(lake: Lake) -
     hosts = [str(host) for host in pq.read_table(path)["host"].to_pylist()]
     assert hosts == sorted(hosts)
     assert duckdb.execute(f"SELECT count(DISTINCT host) FROM '{path}'").fetchall() == [(3,)]  # noqa: S608
+
+
+def test_every_file_tells_the_version_of_the_lake_in_its_metadata(lake: Lake) -> None:
+    def told(name: str) -> bytes | None:
+        return (pq.read_metadata(Path(lake.place.name, name)).metadata or {}).get(b"isobench.lake")
+
+    assert [told(run.name) for run in lake.runs()] == [b"1"] * 6
+    list(compact(lake))
+    assert [told(day.name) for day in lake.days()] == [b"1"] * 2
