@@ -8,6 +8,7 @@ judges nothing; a busy host changes the times much more than the CPU times.
 """
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,7 @@ def main() -> None:
             print(costs.conditions(), flush=True)
             table = costs.table(f"{hosts:,} hosts of {samples:,} samples", "command")
             for row in rows(folder / fleet, hosts, samples):
+                print(*row, sep="  ", file=sys.stderr, flush=True)  # it takes minutes
                 table.add_row(*row)
             costs.show(table)
 
