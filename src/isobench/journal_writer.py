@@ -30,8 +30,11 @@ def now_utc() -> str:
 
 
 def new_run_id() -> str:
-    """A name for a run that sorts by time and is unique among the runs of many hosts."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    """A name for a run that sorts by time and is unique among the runs of many hosts.
+
+    Of 10,000 hosts that begin in one second two get one name in 1 of 20,000 such seconds.
+    """
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(5)}"
 
 
 def claim(out: Path) -> None:

@@ -343,5 +343,10 @@ def test_run_ids_are_unique_and_fit_for_a_folder_name() -> None:
     assert all(name.replace("-", "").isalnum() for name in names)
 
 
+def test_run_ids_of_ten_thousand_hosts_that_begin_at_once_are_unlikely_to_be_equal() -> None:
+    drawn = new_run_id().rpartition("-")[2]
+    assert 10_000**2 / 2 / 16 ** len(drawn) < 1e-4
+
+
 if __name__ == "__main__":
     fill_up(sys.argv[1])
