@@ -5,17 +5,24 @@ Among the other tests each runs once, untimed, so that it cannot rot.
 
 from __future__ import annotations
 
-from itertools import count
+from dataclasses import replace
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.ab_runs import ab_run, starts
 
 from isobench.journal import StoredRun, load
+from isobench.journal_writer import Journal
 from isobench.model import Cell
+from isobench.reports.compare import compare
 from isobench.reports.exports import FORMATS, export
+from isobench.reports.gate import Verdict, judge
+from isobench.reports.gate_policy import DEFAULT_POLICY
+from isobench.reports.gate_stats import hodges_lehmann
 from isobench.reports.html import write_report
-from isobench.reports.stats import ratio_of_medians
+from isobench.reports.stats import distribution, ratio_of_medians
 from isobench.schedule import schedule
 
 if TYPE_CHECKING:
@@ -29,12 +36,55 @@ def test_schedule_of_a_thousand_cells_in_twenty_blocks(benchmark: BenchmarkFixtu
     assert sum(map(len, blocks)) == 20_000
 
 
-def test_journal_written_and_read(
+def test_thousand_samples_appended_to_a_journal(
     benchmark: BenchmarkFixture, made_run: SyntheticRun, tmp_path: Path
 ) -> None:
-    folders = (tmp_path / str(n) for n in count())
-    run = benchmark(lambda: load(made_run.write(next(folders))))
+    samples = list(islice(cycle(made_run.samples), 1000))
+    numbers = count()
+    written = []
+
+    def append_all(journal: Journal) -> None:
+        for sample in samples:
+            journal.append(sample)
+
+    def new() -> tuple[tuple[Journal], dict[str, object]]:
+        written.append(Journal.create(tmp_path / str(next(numbers)), made_run.record))
+        return (written[-1],), {}
+
+    benchmark.pedantic(append_all, setup=new, rounds=5)
+    for journal in written:
+        journal.close()
+    assert len((tmp_path / "0" / "samples.jsonl").read_text().splitlines()) == len(samples)
+
+
+def test_journal_read(benchmark: BenchmarkFixture, made_run: SyntheticRun, tmp_path: Path) -> None:
+    run = benchmark(load, made_run.write(tmp_path / "run"))
     assert len(run.samples) == len(made_run.samples)
+
+
+def test_distribution_of_two_thousand_starts(benchmark: BenchmarkFixture) -> None:
+    values = [1.0 + n / 1000 for n in range(2000)]
+    found = benchmark(distribution, values, [n % 10 for n in range(2000)])
+    assert found.median.value == pytest.approx(1.9995)
+
+
+def test_hodges_lehmann_of_forty_blocks(benchmark: BenchmarkFixture) -> None:
+    found = benchmark(hodges_lehmann, [(n - 19.5) / 100 for n in range(40)])
+    assert found.value == pytest.approx(0.0)
+
+
+def test_comparison_of_two_runs(benchmark: BenchmarkFixture, made_run: SyntheticRun, tmp_path: Path) -> None:
+    other = replace(made_run, record=replace(made_run.record, run_id="20260302T101500Z-abc124"))
+    folders = made_run.write(tmp_path / "base"), other.write(tmp_path / "candidate")
+    found = benchmark(compare, *folders)
+    assert found.rows
+
+
+def test_verdict_on_sixty_comparisons_of_twenty_blocks(benchmark: BenchmarkFixture) -> None:
+    run = ab_run(*(starts(seed=n, workload=f"workload-{n}") for n in range(60)))
+    report = benchmark(judge, run, DEFAULT_POLICY)
+    assert len(report.judgements) == 60
+    assert not report.of(Verdict.ERROR)
 
 
 def test_ratio_of_two_thousand_starts_each(benchmark: BenchmarkFixture) -> None:

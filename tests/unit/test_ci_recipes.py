@@ -1,4 +1,4 @@
-"""The recipes for CI, run as the services would run them: each shell step, with the variables they set."""
+"""The recipes for CI on a scripted host: verdicts, files, annotations and exit codes of each step."""
 
 import json
 import os
@@ -9,20 +9,14 @@ import subprocess
 import sys
 import sysconfig
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from tests.ci_jobs import ACTION, GITLAB, ROOT, Place, bash, run_action, run_gitlab
 
 import isobench
-
-ROOT = Path(__file__).resolve().parents[2]
-ACTION = ROOT / "action.yml"
-GITLAB = ROOT / "ci" / "gitlab.yml"
 
 STEADY = [0.050, 0.0505, 0.0495, 0.0502, 0.0498, 0.0501, 0.0499, 0.0503, 0.0497, 0.05]
 
@@ -35,20 +29,6 @@ lab.this_host = lambda **_: fakelab.fake_lab(Path({state!r}), load={{"1min": {lo
 from isobench.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-
-
-@dataclass
-class Place:
-    """A checkout in which a job runs."""
-
-    folder: Path
-    command: Path
-    outputs: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def summary(self) -> str:
-        file = self.folder / "summary"
-        return file.read_text() if file.exists() else ""
 
 
 @pytest.fixture
@@ -77,60 +57,6 @@ def matrix(place: Place, *factors: float) -> None:
     tables = [f'[[isolator]]\nkind = "fake"\nname = "{name}"\nscript = [{script[name]}]' for name in script]
     text = "\n".join(['[run]\nbenchmarks = ["fake"]\nseed = 7', *tables])
     (place.folder / "matrix.toml").write_text(text)
-
-
-def bash(place: Place, text: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """As GitHub runs `shell: bash`."""
-    script = place.folder / "step.sh"
-    script.write_text(text)
-    return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", script],
-        check=False,
-        cwd=place.folder,
-        env={"PATH": os.environ["PATH"], "ISOBENCH_STATE": str(place.folder / "state"), **env},
-        capture_output=True,
-        text=True,
-    )
-
-
-def run_action(place: Place, **inputs: str) -> list[subprocess.CompletedProcess[str]]:
-    """The steps of action.yml until one fails; their outputs and those of the action are in ``place``."""
-    action = yaml.safe_load(ACTION.read_text())
-    given = {name: str(found.get("default", "")) for name, found in action["inputs"].items()}
-    given |= {name.replace("_", "-"): value for name, value in inputs.items()}
-    steps: dict[str, dict[str, str]] = {}
-
-    def filled(text: str) -> str:
-        def value(found: re.Match[str]) -> str:
-            if name := re.fullmatch(r"inputs\.([\w-]+)", found[1]):
-                return given[name[1]]
-            step = re.fullmatch(r"steps\.([\w-]+)\.outputs\.([\w-]+)", found[1])
-            assert step is not None, f"an expression this test does not know: {found[0]}"
-            return steps[step[1]].get(step[2], "")
-
-        return re.sub(r"\$\{\{ *(.+?) *\}\}", value, text)
-
-    done = []
-    for number, step in enumerate(action["runs"]["steps"]):
-        assert step["shell"] == "bash"
-        assert "${{" not in step["run"], "inputs reach a script as variables, never as its text"
-        output = place.folder / f"output-{number}"
-        output.touch()
-        env = {
-            "GITHUB_ACTION_PATH": str(ROOT),
-            "GITHUB_OUTPUT": str(output),
-            "GITHUB_STEP_SUMMARY": str(place.folder / "summary"),
-            "RUNNER_TEMP": str(place.folder / "temp"),
-            **{name: filled(str(text)) for name, text in step.get("env", {}).items()},
-        }
-        done.append(bash(place, step["run"], env))
-        written = dict(line.split("=", 1) for line in output.read_text().splitlines())
-        steps[step.get("id", str(number))] = written
-        if done[-1].returncode != 0:
-            break
-    steps.setdefault("verdict", {})
-    place.outputs = {name: filled(found["value"]) for name, found in action["outputs"].items()}
-    return done
 
 
 def gate(place: Place, **more: str) -> list[subprocess.CompletedProcess[str]]:
@@ -244,14 +170,8 @@ def _checkout(folder: Path) -> Path:
 
 
 class TestGitlab:
-    def run(self, place: Place, **variables: str) -> subprocess.CompletedProcess[str]:
-        job: Mapping[str, Any] = yaml.safe_load(GITLAB.read_text())["isobench-gate"]
-        env = {**{name: str(value) for name, value in job["variables"].items()}, **variables}
-        env["PATH"] = f"{place.folder}:{os.environ['PATH']}"
-        return bash(place, "\n".join([*job["before_script"], *job["script"]]), env)
-
     def test_no_change_passes_and_leaves_what_the_job_keeps(self, place: Place) -> None:
-        done = self.run(place)
+        done = run_gitlab(place)
         assert done.returncode == 0, done.stderr
         artifacts = yaml.safe_load(GITLAB.read_text())["isobench-gate"]["artifacts"]
         for path in (*artifacts["paths"], artifacts["reports"]["junit"]):
@@ -259,5 +179,13 @@ class TestGitlab:
 
     def test_a_regression_fails_and_leaves_the_junit_file(self, place: Place) -> None:
         matrix(place, 1.3)
-        assert self.run(place, GATE_ARGS="--starts 5").returncode == 1
+        assert run_gitlab(place, GATE_ARGS="--starts 5").returncode == 1
         assert '<failure message="+30.00' in (place.folder / "isobench-gate.xml").read_text()
+
+
+def test_scripts_name_no_place_of_one_machine_and_stop_at_errors() -> None:
+    for script in sorted((ROOT / "ci").glob("*.sh")):
+        lines = script.read_text().splitlines()
+        assert lines[0] == "#!/bin/sh"
+        assert any(line.startswith("set -eu") for line in lines)
+        assert not [line for line in lines if "/home/" in line or "/root/" in line]

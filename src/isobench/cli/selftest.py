@@ -24,6 +24,7 @@ from isobench.sides import Sides
 
 if TYPE_CHECKING:
     from isobench.plan import Matrix
+    from isobench.reports.gate_values import GateReport
 
 KIND = "bare"
 BLOCKS = 20
@@ -101,12 +102,19 @@ def _results(place: Path) -> Iterator[Result | None]:
         report = judged.report
         (found,) = report.judgements or (None,)
         if report.outcome is Outcome.UNFIT or report.faults or found is None:
-            checks = "; ".join(f"{check.name} {check.found}" for check in report.unfit)
-            why = "; ".join(report.faults) or checks or "nothing was measured"
-            yield Result(case.what, case.wanted[0].value, report.outcome.value, passed=False, reason=why)
+            yield Result(
+                case.what, case.wanted[0].value, report.outcome.value, passed=False, reason=_why(report)
+            )
         else:
             passed = found.verdict in case.wanted
             yield Result(case.what, case.wanted[0].value, found.verdict.value, passed, _seen(found))
+
+
+def _why(report: GateReport) -> str:
+    """What kept the run from a verdict."""
+    broken = [one.reason for one in report.judgements if one.stage is None]
+    checks = [f"{check.name} {check.found}" for check in report.unfit]
+    return "; ".join([*report.faults, *broken] or checks) or "nothing was measured"
 
 
 def _seen(found: Judgement) -> str:
