@@ -138,6 +138,18 @@ def test_installed_command_runs_from_its_own_environment(installed: Path, tmp_pa
     assert Path(where.stdout.strip()).is_relative_to(installed)
 
 
+def test_installed_package_offers_its_pytest_plugin(installed: Path, tmp_path: Path) -> None:
+    """And its own modules, which pytest then rewrites for the sake of assertions, warn of nothing."""
+    (tmp_path / "test_none.py").write_text("def test_none(): pass\n")
+    suite = run(
+        [installed / "bin" / "python", "-W", "error", "-m", "pytest", "--trace-config", "test_none.py"],
+        tmp_path,
+    )
+    assert suite.returncode == 0, suite.stdout + suite.stderr
+    (line,) = [line for line in suite.stdout.splitlines() if line.split()[:2] == ["isobench", ":"]]
+    assert str(installed) in line
+
+
 def test_installed_agent_is_executable(installed: Path, tmp_path: Path) -> None:
     (agent,) = installed.glob(f"lib/python3*/site-packages/{AGENT}")
     done = run([agent, "ready"], tmp_path)

@@ -2,22 +2,27 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
+from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+import isobench
 from isobench.journal import read_run
 from isobench.lock import host_lock
-from isobench.pytest_plugin import baseline, bench, pair, running
+from isobench.pytest_plugin import asked, baseline, bench, pair, results, running
 
 pytest_plugins = ["pytester"]
 
+ROOT = Path(__file__).parents[2]
 OFFERED = any(point.name == "isobench" for point in entry_points(group="pytest11"))
 PLUGIN = (*(() if OFFERED else ("-p", "isobench.pytest_plugin")), "-p", "no:hypothesispytest")
 """The installed package offers it by itself; an older installation of it does not. Hypothesis would be
@@ -553,3 +558,58 @@ def test_modules():
         listed = pytester.runpytest_subprocess(*PLUGIN, "--markers").stdout.str()
         assert "@pytest.mark.isobench(isolator, options" in listed
         assert "isobench_required" in pytester.runpytest_subprocess(*PLUGIN, "--help").stdout.str()
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2"), ("--benchmark-disable",), ("-p", "no:benchmark")])
+def test_package_offers_the_plugin_to_suites_that_know_nothing_of_it(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    """Through what an installation makes of pyproject.toml, whatever is installed where this test runs."""
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    info = tmp_path / "isobench-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: isobench\nVersion: 0\n")
+    lines = (
+        [f"[{group}]", *(f"{key} = {value}" for key, value in own.items())] for group, own in points.items()
+    )
+    (info / "entry_points.txt").write_text("\n".join(line for group in lines for line in group))
+    source = str(Path(isobench.__file__).parent.parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), source)))
+    pytester.makepyfile(
+        """
+def test_plain(request):
+    assert request.config.pluginmanager.get_plugin("isobench").__name__ == "isobench.pytest_plugin"
+    assert request.config.getini("isobench_wait_s") == "600"
+"""
+    )
+    suite = pytester.runpytest_subprocess("-W", "error", "--strict-markers", "--strict-config", *options)
+    suite.assert_outcomes(passed=1)
+    assert "warning" not in text_of(suite)
+
+
+class TestDocs:
+    PAGE = (ROOT / "docs" / "pytest-plugin.md").read_text()
+
+    def listed(self, heading: str) -> list[str]:
+        """The names in the first column of the table after some words."""
+        table = self.PAGE[self.PAGE.index(heading) :]
+        rows = table[table.index("\n|---") :].split("\n\n")[0].splitlines()[2:]
+        return [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+    def test_keywords_are_those_of_the_marker(self) -> None:
+        assert self.listed("| keyword |") == [one.name for one in fields(asked.Asked)]
+
+    def test_what_a_cell_has_is_there(self) -> None:
+        public = {name for name in vars(results.CellResult) if not name.startswith("_")}
+        public |= {one.name for one in fields(results.CellResult)}
+        assert set(self.listed("A failure shows")) == public - {"into", "check"}
+
+    def test_what_a_pair_has_is_there(self) -> None:
+        public = {name for name in vars(pair.PairResult) if not name.startswith("_")}
+        public |= {one.name for one in fields(pair.PairResult)}
+        assert set(self.listed("`measure_pair(a, b)`")) == public - {"check"}
+
+    def test_failure_in_it_is_what_pytest_shows(self, suite: Suite) -> None:
+        result = suite("def test_cell(isobench_cell):\n    assert isobench_cell.p90 < 0.005")
+        shown = self.PAGE[self.PAGE.index("\nE ") :].split("\n```")[0].strip().splitlines()
+        result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in shown])
