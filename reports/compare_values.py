@@ -40,6 +40,7 @@ class Row:
     """One metric of one cell, in both runs."""
 
     cell: str
+    """Its id, with the condition where it measures several things."""
     metric: str
     unit: str
     isolator: str

@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from isobench import journal
 from isobench.journal import CellState, RunRecord
 from isobench.model import SCHEMA_VERSION, Sample, Scalar, Status
+from isobench.reports.conditions import CONDITIONS, condition, placed
 from isobench.reports.load import FOOTPRINT, READY
 from isobench.reports.summary import number
 
@@ -29,6 +30,7 @@ class Series:
     """The values of one metric of one cell that enter figures, in the order they were taken."""
 
     cell: str
+    """Its id, with the condition where it measures several things: ``…/ratio=1:2/sibling=1``."""
     isolator: str
     benchmark: str
     workload: str
@@ -62,7 +64,7 @@ class LightRun:
     cells: Mapping[str, LightCell]
     """By id, in the order of first appearance."""
     series: Mapping[tuple[str, str], Series]
-    """By cell and metric; those with a value that counts."""
+    """By cell, as the series has it, and metric; those with a value that counts."""
     samples: int
     """Lines of the journal, those that do not count included."""
     warnings: tuple[str, ...] = ()
@@ -115,6 +117,9 @@ _DECISIVE = itemgetter(
     "detail",
 )
 """What the journal writes on each line and decides about figures; KeyError where a line lacks it."""
+
+_PARTED = {metric for _, metric in CONDITIONS} - {FOOTPRINT}
+"""Metrics of which one cell may have several series."""
 
 _STATUSES = {status.value: status for status in Status}
 
@@ -171,7 +176,7 @@ class _Columns:
                 raise ValueError("a value that is infinite, or a block that is no number")
 
     def _take(self, line: _Line) -> None:
-        version, name, _, _, _, metric, _, value, block, _, status, detail = _DECISIVE(line)
+        version, name, _, benchmark, _, metric, _, value, block, _, status, detail = _DECISIVE(line)
         if version.__class__ is not int or version > SCHEMA_VERSION:
             raise ValueError("of another version")
         cell = self.cells.get(name)
@@ -185,9 +190,12 @@ class _Columns:
         cell.last = _ENDED_WELL
         if not _counts(value, metric, detail):
             return
-        series = self.series.get((name, metric))
+        # A ledger is one figure over all its numbers of instances: the slope.
+        under = condition(benchmark, metric, detail) if metric in _PARTED else {}
+        place = placed(name, under) if under else name
+        series = self.series.get((place, metric))
         if series is None:
-            series = self.series[name, metric] = _series(line)
+            series = self.series[place, metric] = _series(line, place, under)
         if metric == FOOTPRINT:
             series.instances.append(number(detail.get("instances")) or 0.0)
         series.values.append(value)
@@ -200,13 +208,12 @@ def _named(line: _Line) -> _Line:
     return line
 
 
-def _series(line: _Line) -> Series:
+def _series(line: _Line, place: str, under: Mapping[str, Scalar]) -> Series:
     unit, metric = line["unit"], line["metric"]
     if not (isinstance(unit, str) and isinstance(metric, str)):
         raise TypeError("a unit or a metric that is no text")
-    return Series(
-        line["cell"], line["isolator"], line["benchmark"], line["workload"], metric, unit, line["params"]
-    )
+    params = {**line["params"], **under}
+    return Series(place, line["isolator"], line["benchmark"], line["workload"], metric, unit, params)
 
 
 def _counts(value: Any, metric: str, detail: _Line) -> bool:  # noqa: ANN401 - to be found out

@@ -74,12 +74,6 @@ def page(trend: Trend) -> str:
     return page_shell.render("trend.html.j2", {}, values)
 
 
-def _hints(trend: Trend) -> list[Hint]:
-    return [
-        Hint(track, change, words.suspects(trend, change)) for track in trend.hinted for change in track.hints
-    ]
-
-
 def _parts(tracks: Sequence[Track], across: Scale) -> list[Part]:
     by_measure: dict[Measure, list[Line]] = {}
     for track in tracks:

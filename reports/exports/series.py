@@ -11,16 +11,9 @@ from dataclasses import dataclass
 
 from isobench.errors import CellsFailedError, ResultsError
 from isobench.model import Sample, Scalar, Status
+from isobench.reports.conditions import condition, placed
 from isobench.reports.load import counts
 from isobench.reports.units import plain
-
-CONDITIONS: Mapping[tuple[str, str], str] = {
-    ("memory", "footprint"): "instances",
-    ("density", "footprint"): "instances",
-    ("weights", "share_error"): "sibling",
-}
-"""(benchmark, metric) whose cell measures one thing after the other, and the detail that says which: values
-of four instances and of eight are not one sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +79,11 @@ def series_of(samples: Iterable[Sample]) -> tuple[Series, ...]:
 
     Raises :class:`isobench.errors.ResultsError` when one metric of a cell has values in two units.
     """
-    found: dict[tuple[str, str, Scalar], list[Sample]] = {}
+    found: dict[tuple[str, str, tuple[Scalar, ...]], list[Sample]] = {}
     for sample in samples:
         if counts(sample) or _is_warmup(sample):
-            found.setdefault((sample.cell, sample.metric, _condition(sample)), []).append(sample)
+            under = tuple(_condition(sample).values())
+            found.setdefault((sample.cell, sample.metric, under), []).append(sample)
     taken: set[str] = set()
     whole = (_series(lines, taken) for lines in found.values() if any(counts(line) for line in lines))
     return tuple(sorted(whole, key=lambda one: one.name))
@@ -162,9 +156,8 @@ def _series(lines: Sequence[Sample], taken: set[str]) -> Series:
             f"{first.cell}: the metric {first.metric} has values in {' and in '.join(units)}: "
             "they are no one series"
         )
-    key, condition = CONDITIONS.get((first.benchmark, first.metric), ""), _condition(first)
-    extra = {} if condition is None else {key: condition}
-    place = first.cell + "".join(f"/{name}={value}" for name, value in extra.items())
+    under = _condition(first)
+    place = placed(first.cell, under)
     own = [line for line in lines if counts(line)]
     return Series(
         cell=first.cell,
@@ -173,7 +166,7 @@ def _series(lines: Sequence[Sample], taken: set[str]) -> Series:
         isolator=first.isolator,
         benchmark=first.benchmark,
         workload=first.workload,
-        params={**first.params, **extra},
+        params={**first.params, **under},
         metric=first.metric,
         unit=first.unit,
         values=tuple(line.value for line in own if line.value is not None),
@@ -182,8 +175,8 @@ def _series(lines: Sequence[Sample], taken: set[str]) -> Series:
     )
 
 
-def _condition(sample: Sample) -> Scalar:
-    return sample.detail.get(CONDITIONS.get((sample.benchmark, sample.metric), ""))
+def _condition(sample: Sample) -> Mapping[str, Scalar]:
+    return condition(sample.benchmark, sample.metric, sample.detail)
 
 
 def _is_warmup(sample: Sample) -> bool:

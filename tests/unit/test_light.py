@@ -14,6 +14,8 @@ from isobench.errors import ResultsError
 from isobench.journal import RUN_FILE, SAMPLES_FILE
 from isobench.journal_writer import encode
 from isobench.model import Sample, Status
+from isobench.reports.brief import measure
+from isobench.reports.exports.series import series_of
 from isobench.reports.light import LightRun, scan
 from isobench.reports.load import counts
 
@@ -70,6 +72,36 @@ def test_any_order_of_ends_and_values_is_as_the_journal_reads_it(
     (folder / RUN_FILE).write_bytes(encode(made_run.record, RUN_FILE))
     (folder / SAMPLES_FILE).write_bytes(b"".join(encode(line, line.cell) for line in lines))
     assert_as_the_journal_reads_it(scan(folder), folder)
+
+
+def test_shares_of_siblings_are_series_of_their_own_as_in_an_export(
+    made_run: SyntheticRun, tmp_path: Path
+) -> None:
+    lines = [
+        Sample(
+            cell="weights/lxc/appetite/ratio=1:3",
+            isolator="lxc",
+            benchmark="weights",
+            workload="appetite",
+            metric="share_error",
+            unit="ratio",
+            value=0.1 * sibling + 0.01 * block,
+            block=block,
+            order=block,
+            params={"ratio": "1:3"},
+            detail={"sibling": sibling},
+        )
+        for block in range(2)
+        for sibling in (1, 2)
+    ]
+    found = scan(replace(made_run, samples=tuple(lines)).write(tmp_path / "run"))
+    assert list(found.cells) == ["weights/lxc/appetite/ratio=1:3"]
+    assert [(s.cell, s.params, s.values, s.blocks) for s in found.series.values()] == [
+        (s.place, s.params, list(s.values), list(s.blocks)) for s in series_of(lines)
+    ]
+    assert [measure(series).title for series in found.series.values()] == [
+        f"weights appetite ratio=1:3, sibling={n}: share_error" for n in (1, 2)
+    ]
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], object], line: int = 2) -> Path:
