@@ -171,8 +171,10 @@ def refuse_nothing(found: Iterable[Brief | Unread]) -> None:
     everything = list(found)
     unread = [one for one in everything if isinstance(one, Unread)]
     if unread and len(unread) == len(everything):
-        first = unread[0]
+        first = unread[0].reason
         raise UsageError(
-            f"none of {len(unread)} folders holds a run that can be read; {first.folder}: {first.reason}",
+            first
+            if len(unread) == 1
+            else f"none of {len(unread)} folders holds a run that can be read: {first}",
             remedy="name the folders that `isobench run` printed at its end, or a folder they are in",
         )

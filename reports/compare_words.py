@@ -150,8 +150,14 @@ def _cautions(found: Comparison) -> Iterator[Caution]:
         )
     for name, run in (("base", found.base), ("candidate", found.candidate)):
         yield from _of_run(name, run)
+    if found.base.record.started > found.candidate.record.started:
+        yield Caution(
+            "The base was measured after the candidate",
+            "Changes are told from the base to the candidate, whichever was first.",
+            loud=False,
+        )
     if not found.rows:
-        yield Caution("Nothing can be compared", "No metric of any cell gave values in both runs.")
+        yield Caution("Nothing can be compared", _nothing(found))
     refused = [row for row in found.rows if row.verdict is Verdict.REFUSED]
     if refused:
         reasons = "; ".join(dict.fromkeys(short(row.reason or "") for row in refused))
@@ -163,6 +169,16 @@ def _cautions(found: Comparison) -> Iterator[Caution]:
 
 
 _NAMED = 12
+
+
+def _nothing(found: Comparison) -> str:
+    """Why there is no figure that both runs have."""
+    empty = [
+        f"No value of the {name} counts here."
+        for name, only in (("base", found.only_base), ("candidate", found.only_candidate))
+        if not only
+    ]
+    return " ".join(empty) or "No metric of any cell gave values in both runs."
 
 
 def _of_run(name: str, run: Run) -> Iterator[Caution]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from isobench.reports import units
-from isobench.reports.brief import Figure
+from isobench.reports.brief import Figure, Unread
 from isobench.reports.changes import MIN_RUNS, Change
 from isobench.reports.comparability import Difference, told
 from isobench.reports.compare_words import short
@@ -83,7 +83,7 @@ def cautions(trend: Trend) -> tuple[Caution, ...]:
 
 def _cautions(trend: Trend) -> Iterator[Caution]:
     if trend.unread:
-        said = "; ".join(f"{one.folder}: {short(one.reason)}" for one in trend.unread[:_NAMED])
+        said = "; ".join(short(_unread(one)) for one in trend.unread[:_NAMED])
         yield Caution(f"{_runs(len(trend.unread))} could not be read", f"{said}.")
     if changed := [moment for moment in trend.moments if moment.news]:
         yield Caution(
@@ -98,6 +98,11 @@ def _cautions(trend: Trend) -> Iterator[Caution]:
         yield Caution("Some folders hold the same run", f"It counts once: {pairs(trend.twice)}.", loud=False)
     if trend.older:
         yield Caution(f"{trend.older:,} older runs are left out", "The newest are shown.", loud=False)
+
+
+def _unread(one: Unread) -> str:
+    """The reason, which begins with the folder or with a file in it where reading found it."""
+    return one.reason if one.reason.startswith(str(one.folder)) else f"{one.folder}: {one.reason}"
 
 
 def _runs(many: int) -> str:

@@ -22,7 +22,10 @@ const makeFinder = (table) => {
       const wanted = !box.checked || row.dataset.kept !== undefined;
       row.hidden = !(wanted && words.every((word) => texts.get(row).includes(word)));
     }
-    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows shown`;
+    const shown = rows.filter((row) => !row.hidden).length;
+    count.textContent = `${shown} of ${rows.length} rows shown`;
+    // A head without a row looks like a defect.
+    table.hidden = !shown;
   };
   const changed = () => {
     show();

@@ -171,5 +171,13 @@ def test_run_without_a_figure_is_told_and_not_drawn(made_run: SyntheticRun, tmp_
     empty = replace(changed(made_run), samples=())
     found = compare(made_run.write(tmp_path / "a"), empty.write(tmp_path / "b"))
     assert "Nothing can be compared" in printed(found)
+    assert "No value of the candidate counts here." in printed(found)
     assert "Only in the base" in as_markdown(found)
     assert as_json(found)["cells"] == []
+
+
+def test_base_that_is_the_later_run_is_told(made_run: SyntheticRun, tmp_path: Path) -> None:
+    later = replace(made_run.record, run_id="another", started="2027-01-01T00:00:00Z")
+    folders = (replace(made_run, record=later).write(tmp_path / "a"), made_run.write(tmp_path / "b"))
+    assert "The base was measured after the candidate" in printed(compare(*folders))
+    assert "measured after" not in printed(compare(*reversed(folders)))

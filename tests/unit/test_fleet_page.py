@@ -210,6 +210,11 @@ def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
         fleet(look([tmp_path / "a", tmp_path / "b"]))
 
 
+def test_one_folder_that_cannot_be_read_is_an_error_with_its_reason_alone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=rf"^{tmp_path}/a: there is no such folder$"):
+        fleet(look([tmp_path / "a"]))
+
+
 def test_same_run_fetched_twice_counts_once_and_both_folders_are_named(
     made_run: SyntheticRun, tmp_path: Path
 ) -> None:

@@ -131,6 +131,21 @@ def test_comparison_shows_only_what_changed_until_the_box_is_unticked_by_keyboar
     assert all(row.is_visible() for row in again.locator("#ratios-table tbody tr").all())
 
 
+def test_table_of_which_no_row_is_shown_has_no_head_alone(
+    opened: Opened, made: Callable[[Kind], Path]
+) -> None:
+    page = opened(made(Kind.COMPARE)).page
+    controls = page.get_by_role("group", name="What is shown of: Ratios")
+    controls.get_by_role("searchbox").fill("nowhere")
+
+    assert not page.locator("#ratios-table").is_visible()
+    assert "0 of" in controls.inner_text()
+
+    controls.get_by_role("searchbox").fill("")
+
+    assert page.locator("#ratios-table").is_visible()
+
+
 def test_host_is_found_by_its_name_and_the_address_keeps_it(
     opened: Opened, made: Callable[[Kind], Path]
 ) -> None:
