@@ -8,7 +8,8 @@ with a hint within a run of a change in their middle, of 1, 2 and 4 standard dev
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,19 +45,24 @@ def percent(series: int, hit: Callable[[], bool]) -> float:
     return 100 * sum(hit() for _ in range(series)) / series
 
 
-def row(random: np.random.Generator, runs: int, series: int) -> Sequence[float]:
+def hinted(values: _Floats) -> bool:
+    """A change is hinted at anywhere."""
+    return bool(changes(values.tolist()))
+
+
+def changed(random: np.random.Generator, runs: int, step: float) -> bool:
+    """The one in the middle is, where the level changes by so many standard deviations."""
+    values, middle = still(random, runs), runs // 2
+    values[middle:] += step
+    return any(abs(change.at - middle) <= 1 for change in changes(values.tolist()))
+
+
+def row(random: np.random.Generator, runs: int, series: int) -> Iterator[float]:
     """All figures for series of so many runs."""
-
-    def found(step: float) -> bool:
-        values = still(random, runs)
-        values[runs // 2 :] += step
-        return any(abs(change.at - runs // 2) <= 1 for change in changes(values.tolist()))
-
-    nothing = [
-        percent(series, lambda made=made: bool(changes(made(random, runs).tolist())))
-        for made in (still, leaning)
-    ]
-    return [*nothing, *(percent(series, lambda step=step: found(step)) for step in STEPS)]
+    yield percent(series, lambda: hinted(still(random, runs)))
+    yield percent(series, lambda: hinted(leaning(random, runs)))
+    for step in STEPS:
+        yield percent(series, partial(changed, random, runs, step))
 
 
 def main(series: int = 2000) -> None:
