@@ -11,7 +11,7 @@ from isobench.reports import compare_words as words
 from isobench.reports import markdown
 from isobench.reports.compare_values import Comparison, Only, Row, Run, Verdict
 from isobench.reports.stats import Estimate
-from isobench.reports.terminal import figure, new_table, print_folded, text
+from isobench.reports.terminal import figure, new_table, print_caution, print_folded, text
 from isobench.reports.verdict import Caution
 
 MARKDOWN_LIMIT = 65_000
@@ -122,11 +122,7 @@ def _print_differences(found: Comparison, console: Console, *, everything: bool)
 
 def _print_cautions(cautions: Iterable[Caution], console: Console) -> None:
     for caution in cautions:
-        console.print()
-        console.print(text(caution.title, "bold yellow" if caution.loud else "bold"))
-        print_folded(caution.text, console, indent=2)
-        if caution.remedy:
-            print_folded(f"mend: {caution.remedy}", console, indent=2)
+        print_caution(caution, console)
 
 
 def _print_rows(rows: Sequence[Row], console: Console) -> None:

@@ -14,7 +14,7 @@ from isobench.reports.markdown import escaped
 from isobench.reports.section import Table as SectionTable
 from isobench.reports.sections import sections
 from isobench.reports.summary import Isolator, Summary
-from isobench.reports.terminal import figure, new_table, print_folded, text
+from isobench.reports.terminal import figure, new_table, print_caution, print_folded, text
 
 _STYLES = {
     Status.OK: "green",
@@ -51,7 +51,7 @@ def render_summary(summary: Summary, console: Console, *, brief: bool = False) -
         console.print()
         print_folded(more, console, style="dim", indent=0)
     for caution in verdict.cautions(summary):
-        _print_caution(caution, console)
+        print_caution(caution, console)
     _print_diagnostics(diagnose(summary), console)
     _print_gaps(rows.gaps(summary), console)
 
@@ -122,14 +122,6 @@ def _name(isolator: Isolator) -> Text:
 
 def _style(isolator: Isolator) -> str:
     return "dim" if isolator.bare else "yellow" if isolator.emulated else ""
-
-
-def _print_caution(caution: verdict.Caution, console: Console) -> None:
-    console.print()
-    console.print(text(caution.title, "bold yellow" if caution.loud else "bold"))
-    print_folded(caution.text, console, indent=2)
-    if caution.remedy:
-        print_folded(f"mend: {caution.remedy}", console, indent=2)
 
 
 def _print_diagnostics(found: Sequence[Diagnostic], console: Console) -> None:

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isobench.reports import units
+from isobench.reports.verdict import Caution
 
 _MIN_WIDTH = 20
 """Columns a folded text has at least, however narrow the terminal is."""
@@ -34,3 +35,12 @@ def print_folded(content: str, console: Console, *, indent: int, style: str = ""
     for line in text(content, style).wrap(console, max(_MIN_WIDTH, console.width - indent)):
         line.rstrip()
         console.print(text(" " * indent) + line, soft_wrap=True)
+
+
+def print_caution(caution: Caution, console: Console) -> None:
+    """What stands against reading figures as they are, with a line above it."""
+    console.print()
+    console.print(text(caution.title, "bold yellow" if caution.loud else "bold"))
+    print_folded(caution.text, console, indent=2)
+    if caution.remedy:
+        print_folded(f"mend: {caution.remedy}", console, indent=2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isobench.cli import names, verdicts
+from isobench.cli.run import Out, Tune
 from isobench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,12 +72,7 @@ def ab(
             autocompletion=names.benchmarks,
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder for this run, new or empty; without it, a new one in results/."
-        ),
-    ] = None,
+    out: Out = None,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="For the order of the sides; drawn and recorded if not given."),
@@ -84,12 +80,7 @@ def ab(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only show the plan; with no history of this host, how it is made.")
     ] = False,
-    tune: Annotated[
-        bool,
-        typer.Option(
-            "--tune", help="Set what disturbs measurements, where that is safe, and put it back at the end."
-        ),
-    ] = False,
+    tune: Tune = False,
     policy: verdicts.PolicyFile = None,
     strict: verdicts.Strict = False,
     allow_missing: verdicts.AllowMissing = False,

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from isobench.outcome import Outcome
     from isobench.plan import Matrix
 
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder for this run, new or empty; without it, a new one in results/."),
+]
+Tune = Annotated[
+    bool,
+    typer.Option(
+        "--tune", help="Set what disturbs measurements, where that is safe, and put it back at the end."
+    ),
+]
 Report = Annotated[
     bool, typer.Option("--report/--no-report", help="Write report.html into the folder of the results.")
 ]
@@ -67,12 +77,7 @@ def run(
             autocompletion=names.benchmarks,
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder for this run, new or empty; without it, a new one in results/."
-        ),
-    ] = None,
+    out: Out = None,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="For the order of the cells; drawn and recorded if not given."),
@@ -81,12 +86,7 @@ def run(
         bool, typer.Option("--plan", help="Only show what would be measured and how long it takes.")
     ] = False,
     allow_drop_caches: DropCaches = False,
-    tune: Annotated[
-        bool,
-        typer.Option(
-            "--tune", help="Set what disturbs measurements, where that is safe, and put it back at the end."
-        ),
-    ] = False,
+    tune: Tune = False,
     report: Report = True,
     json: Json = False,
 ) -> None:
