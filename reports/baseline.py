@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from isobench.errors import BaselineError, OutputError
 from isobench.journal import RunRecord, StoredRun
+from isobench.journal_lines import first_wrong
 from isobench.journal_writer import encode, now_utc, write_whole
 from isobench.model import SCHEMA_VERSION, Sample, Side
 from isobench.plugins import did_you_mean
@@ -187,9 +188,7 @@ def read(path: Path) -> Baseline:
     try:
         return _type().validate_python(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BaselineError(f"{path}: not a baseline of isobench: {key}: {first['msg']}") from error
+        raise BaselineError(f"{path}: not a baseline of isobench: {first_wrong(error)}") from error
 
 
 @cache

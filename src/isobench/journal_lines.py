@@ -109,9 +109,13 @@ def _no_constant(name: str) -> NoReturn:
 
 def foreign(where: str, what: str, error: ValidationError) -> NoReturn:
     """Say which key of an object that is not ``what`` is the first that is wrong."""
+    raise ResultsError(f"{where}: not {what} of isobench: {first_wrong(error)}") from error
+
+
+def first_wrong(error: ValidationError) -> str:
+    """The first key that is wrong, and how: ``cells.0.name: Field required``."""
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    raise ResultsError(f"{where}: not {what} of isobench: {key}: {first['msg']}") from error
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 @cache

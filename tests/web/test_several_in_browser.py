@@ -14,6 +14,7 @@ from isobench.reports.pages import Page as Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from playwright.sync_api import Page
     from tests.conftest import SyntheticRun
     from tests.web.conftest import Opened
 
@@ -171,6 +172,23 @@ def test_heat_map_is_shaded_in_both_themes_and_text_tells_the_same(
         shades.add(field.evaluate("e => getComputedStyle(e).backgroundColor"))
         assert "▲" in field.inner_text()
     assert len(shades) == 2
+
+
+def test_heat_map_is_printed_in_light_shades_whatever_theme_is_set(
+    opened: Opened, made: Callable[[Kind], Path]
+) -> None:
+    def shade(page: Page) -> str:
+        field = page.locator("tbody.heat td[class^=above]").first
+        return str(field.evaluate("e => getComputedStyle(e).backgroundColor"))
+
+    light = shade(opened(made(Kind.HOSTS)).page)
+    page = opened(made(Kind.HOSTS)).page
+    page.get_by_label("Theme").select_option("dark")
+    assert shade(page) != light
+
+    page.emulate_media(media="print")
+
+    assert shade(page) == light
 
 
 def test_change_of_level_is_marked_in_the_line_and_told_in_the_table(opened: Opened, tmp_path: Path) -> None:
