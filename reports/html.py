@@ -11,8 +11,10 @@ from isobench.errors import UsageError
 from isobench.reports import page_shell, rows, verdict
 from isobench.reports.cell_parts import cell_groups, left_out
 from isobench.reports.charts import charts, plots
+from isobench.reports.claims import claims
 from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import SampleId
+from isobench.reports.findings import findings
 from isobench.reports.gate_section import gate_part
 from isobench.reports.load import summarize
 from isobench.reports.overview import overview
@@ -52,7 +54,8 @@ def page(summary: Summary) -> str:
         "summary": summary,
         "record": summary.record,
         "overview": overview(summary),
-        "findings": verdict.findings(summary),
+        "findings": findings(summary),
+        "claims": claims(summary),
         "cautions": verdict.cautions(summary),
         "gaps": rows.gaps(summary),
         "gate": gate,

@@ -84,6 +84,7 @@ def _environment() -> Environment:
         "percent": units.percent,
         "names": verdict.names,
         "host_groups": sheet.host_groups,
+        "run_groups": sheet.run_groups,
         "options": sheet.options_text,
         "short": units.short,
         "exact": _exact,

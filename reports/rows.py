@@ -108,6 +108,13 @@ def limit_titles(summary: Summary) -> tuple[str, ...]:
     )
 
 
+def host(summary: Summary) -> str:
+    """Its name, system and kernel, as far as they are known."""
+    found = summary.record.host
+    known = [units.short(str(found[key])) for key in ("hostname", "os", "kernel") if found.get(key)]
+    return ", ".join(known) or "an unnamed host"
+
+
 def gaps(summary: Summary) -> tuple[Gap, ...]:
     """Every cell that did not end ok; those that share reason, remedy and benchmarks stand together."""
     by_isolator: dict[tuple[str, CellState], list[CellSummary]] = {}

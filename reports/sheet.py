@@ -5,10 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from isobench.journal import TunedSetting
+from isobench.journal import RestRecord, RunRecord, TunedSetting
 from isobench.model import Scalar
-from isobench.reports import units
+from isobench.reports import quiet, units
 from isobench.reports.summary import number
+
+_TITLES = {
+    "cpu": "CPU",
+    "knobs": "Settings that move figures",
+    "load": "Load as the run began",
+    "memory_now": "Memory as the run began",
+    "memory_settings": "Settings of memory",
+    "mitigations": "Mitigations of flaws of the CPU",
+    "pressure": "Pressure as the run began",
+    "cgroup_mounts": "Mounts of cgroups",
+}
+"""Of the groups of a host's facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +38,34 @@ def host_groups(host: Mapping[str, Any], tuned: Sequence[TunedSetting] | None = 
     groups = (
         Group("Host", tuple(_facts(alone))),
         Group("Tuned for this run", tuple(dict.fromkeys((one.knob, _tuned(one)) for one in tuned or ()))),
-        *(Group(_words(k), tuple(_facts(v))) for k, v in nested.items()),
+        *(Group(_TITLES.get(k, _words(k)), tuple(_facts(v))) for k, v in nested.items()),
     )
     return tuple(group for group in groups if group.facts)
+
+
+def run_groups(record: RunRecord) -> tuple[Group, ...]:
+    """What else went on on the host while it was measured, and what the run waited for; no blanks."""
+    meanwhile: tuple[tuple[str, str], ...] = ()
+    if record.disturbance is not None:
+        told = (one for one in quiet.meanwhile(record) if one.passed is not None)
+        meanwhile = (
+            ("measured for", units.seconds(record.disturbance.seconds)),
+            *((one.name, f"{one.found} (quiet: up to {one.limit})") for one in told),
+        )
+    groups = (
+        Group("What else went on while it was measured", meanwhile),
+        Group("Waits for the kernel's clean-up", tuple(_rests(record.rests)) if record.rests else ()),
+    )
+    return tuple(group for group in groups if group.facts)
+
+
+def _rests(found: RestRecord) -> Iterator[tuple[str, str]]:
+    yield "waits", f"{found.waits:,}, {units.seconds(found.seconds)} together"
+    yield "longest", f"{units.seconds(found.longest_s)} of at most {units.seconds(found.limit_s)}"
+    if found.unfinished:
+        yield "given up", f"{found.unfinished:,}, while this went on: {', '.join(found.left)}"
+    if found.lingering:
+        yield "removed cgroups that stayed", f"{found.lingering:,}"
 
 
 def options_text(options: Mapping[str, Any]) -> str:

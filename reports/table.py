@@ -8,6 +8,7 @@ from rich.text import Text
 
 from isobench.model import Status
 from isobench.reports import markdown, rows, verdict
+from isobench.reports.claims import Claim, claims
 from isobench.reports.diagnose import diagnose
 from isobench.reports.diagnostics import Diagnostic, Severity
 from isobench.reports.markdown import escaped
@@ -35,7 +36,7 @@ def render_summary(summary: Summary, console: Console, *, brief: bool = False) -
     Columns are left out where the console is too narrow for them; the console decides about colours.
     ``brief`` leaves out the tables for those who dig, and says where they are.
     """
-    console.print(text(f"{summary.record.run_id} on {_host(summary)}", "bold"))
+    console.print(text(f"{summary.record.run_id} on {rows.host(summary)}", "bold"))
     if summary.compared:
         console.print(_overview(summary, console.width))
         print_folded(rows.LEGEND, console, style="dim", indent=0)
@@ -47,7 +48,7 @@ def render_summary(summary: Summary, console: Console, *, brief: bool = False) -
     for table in shown:
         _print_table(table, console)
     if len(shown) < len(tables):
-        more = f"{len(tables) - len(shown)} more tables: isobench report {summary.folder} --summary"
+        more = f"{len(tables) - len(shown)} more tables: isobench report {summary.folder} --tables"
         console.print()
         print_folded(more, console, style="dim", indent=0)
     for caution in verdict.cautions(summary):
@@ -57,7 +58,7 @@ def render_summary(summary: Summary, console: Console, *, brief: bool = False) -
 
 
 def as_markdown(summary: Summary) -> str:
-    """The table isolator by metric, and that of the CPU limits, as GitHub shows them."""
+    """The table isolator by metric, that of the CPU limits, and the claims, as GitHub shows them."""
     titles = ("isolator", *(column.title for column in rows.OVERVIEW))
     body = [(found.name, *(column.text(found) for column in rows.OVERVIEW)) for found in summary.compared]
     parts = [markdown.table(titles, body)] if body else []
@@ -69,14 +70,10 @@ def as_markdown(summary: Summary) -> str:
         ]
         parts.append(markdown.table(("limit error", *rows.limit_titles(summary)), limits))
     parts += [_markdown_section(table) for found in sections(summary) for table in found.tables]
+    if told := claims(summary):
+        parts.append("\n".join(map(_markdown_claim, told)))
     parts += [f"**{escaped(c.title)}.** {escaped(c.text)}" for c in verdict.cautions(summary) if c.loud]
     return "\n\n".join(parts) + "\n"
-
-
-def _host(summary: Summary) -> str:
-    host = summary.record.host
-    known = [str(host[key]) for key in ("hostname", "os", "kernel") if host.get(key)]
-    return ", ".join(known) or "an unnamed host"
 
 
 def _overview(summary: Summary, width: int) -> Table:
@@ -105,6 +102,15 @@ def _markdown_section(table: SectionTable) -> str:
     titles = (table.first, *(column.title for column in table.columns))
     lines = markdown.table(titles, [(row.name, *(f.text for f in row.figures)) for row in table.rows])
     return f"**{escaped(table.title)}**\n\n{lines}"
+
+
+def _markdown_claim(claim: Claim) -> str:
+    found = "; ".join(
+        f"{one.of}: {one.figure.text}" + (f" ({one.figure.small})" if one.figure.small else "")
+        for one in claim.witnesses
+    )
+    measured = f" Measured: {escaped(found)}." if found else ""
+    return f"- {escaped(claim.words)} **{claim.outcome.value}**: {escaped(claim.reason)}{measured}"
 
 
 def _limits(summary: Summary) -> Table:

@@ -1,4 +1,4 @@
-"""What a run says, in words, and what stands against believing it. Every sentence is computed."""
+"""What stands against taking the figures of a run at face value. Every sentence is computed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,26 +7,14 @@ from isobench.journal import TunedSetting
 from isobench.knobs import Knob, recorded
 from isobench.model import Status
 from isobench.reports import units
-from isobench.reports.stats import ratio_of_medians
-from isobench.reports.summary import Isolator, Memory, Startup, Summary, held_back, number
+from isobench.reports.quiet import taken
+from isobench.reports.summary import Isolator, Startup, Summary, held_back, number
 
 _UNDER_PRESSURE = {"swap", "zswap", "overcommit"}
 """Settings that move a figure of memory only where there is little of it left."""
 
 _BUSY = 0.5
 """Load for each CPU from which on a host counts as busy: half of its time goes elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One answer."""
-
-    question: str
-    answer: str
-    """An isolator, or a factor."""
-    figure: str
-    evidence: str
-    """A sentence: compared with what, and how sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +28,6 @@ class Caution:
     """A command."""
 
 
-def findings(summary: Summary) -> tuple[Finding, ...]:
-    """The answers this run can give; none at all when nothing was measured."""
-    found = (_start(summary), _memory(summary), _limits(summary), _machine(summary))
-    return tuple(finding for finding in found if finding)
-
-
 def cautions(summary: Summary) -> tuple[Caution, ...]:
     """Everything that stands against taking the figures at face value, the gravest first."""
     return tuple(_cautions(summary))
@@ -55,126 +37,6 @@ def names(isolators: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *most, last = isolators
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _start(summary: Summary) -> Finding | None:
-    ranked = [i.startup for i in summary.isolators if i.startup and not i.bare]
-    if not ranked:
-        return None
-    first, *others = ranked
-    floor = "" if first.to_bare is None else f", {units.times(first.to_bare.value)} bare"
-    return Finding(
-        question="Fastest start",
-        answer=first.isolator,
-        figure=f"{units.seconds(first.ready.median.value)} to ready{floor}",
-        evidence=_next_start(first, others),
-    )
-
-
-def _next_start(first: Startup, others: Sequence[Startup]) -> str:
-    if not others:
-        return "No other isolator was measured beside it."
-    second = others[0]
-    ratio = ratio_of_medians(second.seconds, second.blocks, first.seconds, first.blocks)
-    if ratio.interval is None:
-        return f"Next is {second.isolator}; too few starts to say how sure that is."
-    if 1 in ratio.interval:
-        return f"{second.isolator} cannot be told apart from it ({_span(second)})."
-    return f"Next is {second.isolator}, {units.times(ratio.value)} as long ({_span(second)})."
-
-
-def _span(startup: Startup) -> str:
-    return units.interval(startup.ready.median.interval, units.seconds)
-
-
-def _memory(summary: Summary) -> Finding | None:
-    ranked = sorted(
-        (i.memory for i in summary.isolators if i.memory and not i.bare),
-        key=lambda memory: memory.total.value,
-    )
-    if not ranked:
-        return None
-    first, *others = ranked
-    return Finding(
-        question="Cheapest in memory",
-        answer=first.isolator,
-        figure=_each(first),
-        evidence=_next_memory(first, others),
-    )
-
-
-def _each(memory: Memory) -> str:
-    """A bound where the readings scatter by more than an instance takes: none takes less than nothing."""
-    interval = memory.total.interval
-    if interval and interval.low <= 0 < interval.high:
-        return f"at most {units.nbytes(interval.high)} an instance, too little to be told from noise"
-    return f"{units.nbytes(memory.total.value)} an instance"
-
-
-def _next_memory(first: Memory, others: Sequence[Memory]) -> str:
-    alike = [other.isolator for other in others if _overlap(first, other)]
-    if alike:
-        return f"{names(alike)} cannot be told apart from it: the intervals overlap."
-    if others:
-        return f"Next is {others[0].isolator} with {units.nbytes(others[0].total.value)}."
-    return "No other isolator was measured beside it."
-
-
-def _overlap(one: Memory, other: Memory) -> bool:
-    a, b = one.total.interval, other.total.interval
-    return a is None or b is None or (a.low <= b.high and b.low <= a.high)
-
-
-def _limits(summary: Summary) -> Finding | None:
-    ranked = sorted(
-        ((abs(worst), i) for i in summary.isolators if (worst := i.worst_error) is not None),
-        key=lambda pair: pair[0],
-    )
-    if not ranked:
-        return None
-    (_, first), *others = ranked
-    asked = sorted({quota.asked_cpus for quota in first.quotas})
-    span = " to ".join(dict.fromkeys(units.cpus(value) for value in (asked[0], asked[-1])))
-    others_say = ", ".join(f"{i.name} {_worst(i)}" for _, i in others)
-    return Finding(
-        question="Most exact CPU limit",
-        answer=first.name,
-        figure=f"{_worst(first)} at worst",
-        evidence=f"Over limits of {span} CPUs. "
-        + (f"The others at their worst: {others_say}." if others else "No other isolator has such a figure."),
-    )
-
-
-def _worst(isolator: Isolator) -> str:
-    return units.optional(isolator.worst_error, units.percent)
-
-
-def _machine(summary: Summary) -> Finding | None:
-    """The fastest virtual machine against the slowest start that shares the host's kernel."""
-    machines = [i for i in summary.isolators if i.own_kernel and i.startup]
-    others = [i for i in summary.isolators if not i.own_kernel and i.startup and not i.bare]
-    if not machines or not others:
-        return None
-    machine, other = machines[0], others[-1]
-    if machine.startup is None or other.startup is None:
-        return None
-    factor = machine.startup.ready.median.value / other.startup.ready.median.value
-    emulated = " Under software emulation: with KVM it would be far less." if machine.emulated else ""
-    return Finding(
-        question="Virtual machine against shared kernel",
-        answer=units.times(factor),
-        figure=f"the start of {machine.name} against {other.name}",
-        evidence=f"{units.seconds(machine.startup.ready.median.value)} against "
-        f"{units.seconds(other.startup.ready.median.value)}, the slowest start that shares the host's kernel."
-        f"{_memory_factor(machine, other)}{emulated}",
-    )
-
-
-def _memory_factor(machine: Isolator, other: Isolator) -> str:
-    if not machine.memory or not other.memory or other.memory.total.value <= 0:
-        return ""
-    factor = machine.memory.total.value / other.memory.total.value
-    return f" In memory: {units.times(factor)}."
 
 
 def _cautions(summary: Summary) -> Iterator[Caution]:
@@ -195,6 +57,14 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
     for warning in summary.warnings:
         yield Caution("The journal is damaged", warning)
     yield from _settings(summary)
+    if not summary.startups and any(
+        "caches" in cell.samples[0].params and cell.state.ok for cell in summary.cells
+    ):
+        yield Caution(
+            "Every start had cold caches",
+            "Files were read anew each time. A start on a host that has done it before takes far less.",
+            loud=False,
+        )
     if summary.compared and summary.bare is None:
         yield Caution(
             "There is no bare row", "Without the floor of the harness no ratio to it can be told.", loud=False
@@ -273,6 +143,14 @@ def _noise(summary: Summary) -> Iterator[Caution]:
             "The host was busy",
             f"Its load was {load:.1f} on {cpus:g} CPUs when the run began. Other processes took CPU time, "
             "caches and locks from the measured ones: times are too long and limits look too strict.",
+            remedy="ps -eo pcpu,pid,args --sort=-pcpu",
+        )
+    # A run of two sides has a table of its own of these, and a verdict that knows of them.
+    if summary.record.ab is None and (much := [one for one in taken(summary.record) if one.passed is False]):
+        yield Caution(
+            "Others used the host while it was measured",
+            "; ".join(f"{one.name}: {one.found}, quiet up to {one.limit}" for one in much)
+            + ". Times are too long then, and vary more.",
             remedy="ps -eo pcpu,pid,args --sort=-pcpu",
         )
     shares = [sample for cell in summary.cells for sample in cell.samples if "bound" in sample.detail]

@@ -150,7 +150,7 @@ def test_failed_cell_ends_with_4_and_is_named(capsys: pytest.CaptureFixture[str]
     assert main(["run", matrix(FAILING), "--no-report", "--out", "out"]) == 4
     said = capsys.readouterr()
     assert "error: 1 of 2 cells failed or timed out: fake/b/ready\n" in said.err
-    assert said.err.endswith("remedy: isobench report out --summary\n")
+    assert said.err.endswith("remedy: isobench report out --tables\n")
     assert "exit status 1" in said.out
 
 
@@ -211,7 +211,7 @@ def test_resume_of_no_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 def test_summary_of_a_run_is_a_table_and_writes_no_file(
     run_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", str(run_folder), "--summary"]) == 0
+    assert main(["report", str(run_folder), "--tables"]) == 0
     assert "qemu-tcg" in capsys.readouterr().out
     assert not (run_folder / "report.html").exists()
 

@@ -99,5 +99,5 @@ def test_table_for_those_who_dig_is_left_out_at_the_end_of_a_run_and_told_of(
     table.render_summary(summary, console, brief=True)
     assert isinstance(console.file, io.StringIO)
     assert "Cost" not in console.file.getvalue()
-    assert f"2 more tables: isobench report {summary.folder} --summary" in console.file.getvalue()
+    assert f"2 more tables: isobench report {summary.folder} --tables" in console.file.getvalue()
     assert "Cost" in printed(summary, 200)

@@ -10,7 +10,7 @@ def test_tuned_settings_come_after_the_host_each_with_what_was_found() -> None:
     other_cpu = TunedSetting("governor", "/sys/cpu1", "powersave", "performance", end="performance")
     groups = host_groups({"hostname": "lab", "cpu": {"count": 2}}, (FOUND, other_cpu))
 
-    assert [group.title for group in groups] == ["Host", "Tuned for this run", "cpu"]
+    assert [group.title for group in groups] == ["Host", "Tuned for this run", "CPU"]
     assert groups[1] == Group("Tuned for this run", (("governor", "performance, found as powersave"),))
 
 

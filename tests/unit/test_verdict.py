@@ -12,10 +12,11 @@ import pytest
 from isobench.journal import TunedSetting
 from isobench.model import Sample, Status
 from isobench.reports import rows
+from isobench.reports.findings import Finding, findings
 from isobench.reports.load import summarize
 from isobench.reports.stats import Estimate, Interval
 from isobench.reports.summary import Isolator, Summary
-from isobench.reports.verdict import Caution, Finding, cautions, findings, names
+from isobench.reports.verdict import Caution, cautions, names
 
 if TYPE_CHECKING:
     from tests.conftest import SyntheticRun
@@ -61,7 +62,7 @@ def test_fastest_start_names_the_first_after_bare_and_how_sure_that_is(summary: 
     found = finding(summary, "Fastest start")
 
     assert found.answer == "chroot"
-    assert "× bare" in found.figure
+    assert "× bare" in found.figure.text
     assert found.evidence.startswith("Next is cgroups, 1.")
 
 
@@ -105,13 +106,13 @@ def test_memory_that_cannot_be_told_from_nothing_is_a_bound(
         return replace(isolator, memory=replace(memory, of_total=replace(memory.of_total, slope=total)))
 
     changed = replace(summary, isolators=tuple(map(with_total, summary.isolators)))
-    assert finding(changed, "Cheapest in memory").figure == figure
+    assert finding(changed, "Cheapest in memory").figure.text == figure
 
 
 def test_virtual_machine_is_compared_with_the_slowest_start_on_the_hosts_kernel(summary: Summary) -> None:
     found = finding(summary, "Virtual machine against shared kernel")
 
-    assert found.figure == "the start of qemu-tcg against runc"
+    assert found.figure.text == "the start of qemu-tcg against runc"
     assert "software emulation" in found.evidence.lower()
 
 

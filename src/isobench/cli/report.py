@@ -1,4 +1,4 @@
-"""``isobench report``: result folders to one HTML file, or to a table in the terminal."""
+"""``isobench report``: result folders to one HTML file, or to lines and tables in the terminal."""
 
 from __future__ import annotations
 
@@ -40,19 +40,37 @@ def report(
     ] = None,
     summary: Annotated[
         bool,
-        typer.Option("--summary", help="Print a table in the terminal; no HTML unless --output is given."),
+        typer.Option("--summary", help="Print it in ten lines; no HTML unless --output is given."),
+    ] = False,
+    tables: Annotated[
+        bool,
+        typer.Option("--tables", help="Print all its tables; no HTML unless --output is given."),
     ] = False,
 ) -> None:
     """Make one self-contained HTML report from result folders; needs no root and no isolator."""
     if summary:
-        print_summary(results)
-    if file is not None or not summary:
+        print_digest(results)
+    if tables:
+        print_tables(results)
+    if file is not None or not (summary or tables):
         from isobench.reports.pages import Page, write_page
 
         print(write_page(results, file, None if page is None else Page(page)))
 
 
-def print_summary(results: list[Path], *, brief: bool = False) -> None:
+def print_digest(results: list[Path]) -> None:
+    """Each result folder in about ten lines, on standard output."""
+    from isobench.reports.digest import render_digest
+    from isobench.reports.load import summarize
+
+    console = output.console()
+    for place, folder in enumerate(results):
+        if place:
+            console.print()
+        render_digest(summarize(folder), console)
+
+
+def print_tables(results: list[Path], *, brief: bool = False) -> None:
     """The tables of each result folder, on standard output; ``brief``: not those for who digs."""
     from isobench.reports.load import summarize
     from isobench.reports.table import render_summary

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isobench.cli import names, output
-from isobench.cli.report import REPORT_FILE, print_summary, write
+from isobench.cli.report import REPORT_FILE, print_tables, write
 from isobench.errors import CellsFailedError, HostUnfitError, UsageError
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _finish(outcome: Outcome, *, report: bool, json: bool) -> None:
     if outcome.status == "nothing to do":
         output.note(f"{outcome.folder}: this run is complete, nothing is left to measure")
     if not json:
-        print_summary([outcome.folder], brief=True)
+        print_tables([outcome.folder], brief=True)
     page = write([outcome.folder], outcome.folder / REPORT_FILE) if report else None
     if json:
         output.print_json(as_json(outcome, page))
@@ -225,5 +225,5 @@ def _judge(outcome: Outcome) -> None:
     more = f" and {len(bad) - _MAX_NAMED} more" if len(bad) > _MAX_NAMED else ""
     raise CellsFailedError(
         f"{len(bad)} of {len(outcome.cells)} cells failed or timed out: {', '.join(bad[:_MAX_NAMED])}{more}",
-        remedy=f"isobench report {outcome.folder} --summary",
+        remedy=f"isobench report {outcome.folder} --tables",
     )

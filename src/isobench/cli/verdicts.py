@@ -127,7 +127,7 @@ def _error(judged: Judged) -> IsobenchError | None:
         case _:
             return CellsFailedError(
                 f"the comparison is not whole: {'; '.join(lacking[:3])}",
-                remedy=f"isobench report {judged.folder} --summary",
+                remedy=f"isobench report {judged.folder} --tables",
             )
 
 
