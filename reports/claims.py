@@ -74,7 +74,8 @@ class Claim:
     witnesses: tuple[Witness, ...] = ()
 
 
-_Told: TypeAlias = tuple[tuple[Outcome, str], Sequence[Witness]]
+Told: TypeAlias = tuple[tuple[Outcome, str], Sequence[Witness]]
+"""How a claim fares and why, and what it was held against."""
 
 
 def claims(summary: Summary) -> tuple[Claim, ...]:
@@ -85,7 +86,7 @@ def claims(summary: Summary) -> tuple[Claim, ...]:
     return tuple(Claim(words, outcome, reason, tuple(own)) for words, ((outcome, reason), own) in found)
 
 
-def start_minutes(summary: Summary) -> _Told:
+def start_minutes(summary: Summary) -> Told:
     """Decided by the medians of all: either side of a minute."""
     virtual, shared = starts(machines(summary)), starts(containers(summary))
     witnesses = [_start(one) for one in (*virtual, *starts(emulated(summary)), *shared)]
@@ -105,7 +106,7 @@ def start_minutes(summary: Summary) -> _Told:
     ), witnesses
 
 
-def less_memory(summary: Summary) -> _Told:
+def less_memory(summary: Summary) -> Told:
     """Decided by what each further instance takes, of every container and every virtual machine."""
     virtual, shared = memories(machines(summary)), memories(containers(summary))
     witnesses = [_memory(one) for one in (*virtual, *memories(emulated(summary)), *shared)]
@@ -125,7 +126,7 @@ def less_memory(summary: Summary) -> _Told:
     ), witnesses
 
 
-def near_native(summary: Summary) -> _Told:
+def near_native(summary: Summary) -> Told:
     """Decided by the work of a loop in a second of its own run time, under the same CPU limits."""
     plain = of_kind(summary, "cgroups")
     told = [
@@ -147,7 +148,7 @@ def near_native(summary: Summary) -> _Told:
     ), witnesses
 
 
-def layers_cost(summary: Summary) -> _Told:
+def layers_cost(summary: Summary) -> Told:
     """Decided by the starts of each tool against the same parts of the kernel used by no tool."""
     kernel, tools = of_kind(summary, "namespaces"), starts(containers(summary))
     own = starts([kernel]) if kernel else []
@@ -172,7 +173,7 @@ def layers_cost(summary: Summary) -> _Told:
     ), witnesses
 
 
-def many_alike(summary: Summary) -> _Told:
+def many_alike(summary: Summary) -> Told:
     """Decided by a start beside the most instances against one alone."""
     shared = containers(summary)
     told = [(one, *found) for one in shared if (found := beside(summary, one))]
@@ -195,7 +196,7 @@ def many_alike(summary: Summary) -> _Told:
     ), witnesses
 
 
-def lxc_weaker(_: Summary) -> _Told:
+def lxc_weaker(_: Summary) -> Told:
     """Never decided: there is no such figure."""
     why = (
         "No figure here can tell: this suite measures what isolation costs and whether limits are kept. It "
@@ -204,7 +205,7 @@ def lxc_weaker(_: Summary) -> _Told:
     return (Outcome.NOT_MEASURED, why), ()
 
 
-def cpus_left(summary: Summary) -> _Told:
+def cpus_left(summary: Summary) -> Told:
     """Decided by where threads ran, of which every block counts: once on another CPU is enough against it."""
     cells = [
         cell
@@ -228,7 +229,7 @@ def cpus_left(summary: Summary) -> _Told:
     ), witnesses
 
 
-def half_a_core(summary: Summary) -> _Told:
+def half_a_core(summary: Summary) -> Told:
     """Decided by the error of a limit of 0.5 CPUs, seen from the host."""
     told = [(one, found) for one in summary.isolators if (found := half(one))]
     witnesses = [
@@ -248,7 +249,7 @@ def half_a_core(summary: Summary) -> _Told:
     ), witnesses
 
 
-CLAIMS: Mapping[str, Callable[[Summary], _Told]] = {
+CLAIMS: Mapping[str, Callable[[Summary], Told]] = {
     "A virtual machine takes minutes to start, a container seconds or milliseconds.": start_minutes,
     "A container needs no guest kernel, so it uses less memory.": less_memory,
     "In a container work runs at near native speed.": near_native,

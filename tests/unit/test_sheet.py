@@ -1,7 +1,11 @@
 """Facts as rows of text: the host, and what was tuned."""
 
-from isobench.journal import TunedSetting
-from isobench.reports.sheet import Group, host_groups
+from dataclasses import replace
+
+from tests.ab_runs import ab_run
+
+from isobench.journal import DisturbanceRecord, RestRecord, TunedSetting
+from isobench.reports.sheet import Group, host_groups, run_groups
 
 FOUND = TunedSetting("governor", "/sys/cpu0", "powersave", "performance", end="performance")
 
@@ -31,3 +35,25 @@ def test_setting_that_was_refused_or_changed_meanwhile_is_told_so() -> None:
 
 def test_host_that_was_not_tuned_has_no_such_group() -> None:
     assert host_groups({"hostname": "lab"}, None) == host_groups({"hostname": "lab"}, ())
+
+
+def test_what_else_went_on_is_told_as_far_as_it_was_recorded_with_what_is_quiet() -> None:
+    record = replace(
+        ab_run().record,
+        host={},
+        disturbance=DisturbanceRecord(seconds=100.0, cpus=2, others_cpu_s=20.0, thermal_throttles=3),
+        rests=RestRecord(limit_s=1.0, waits=4, seconds=2.0, longest_s=1.0, unfinished=1, left=("a cgroup",)),
+    )
+
+    meanwhile, rests = run_groups(record)
+
+    assert meanwhile.facts == (
+        ("measured for", "100 s"),
+        ("CPU time of others", "10.0 % of the CPU time (quiet: up to 25.0 % of the CPU time)"),
+        ("slowed down for heat", "3 times (quiet: up to 0 times)"),
+    )
+    assert ("given up", "1, while this went on: a cgroup") in rests.facts
+
+
+def test_run_that_did_not_look_says_nothing_of_what_else_went_on() -> None:
+    assert run_groups(ab_run().record) == ()

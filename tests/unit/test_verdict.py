@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from tests.ab_runs import ab_run
 
-from isobench.journal import TunedSetting
+from isobench.journal import DisturbanceRecord, TunedSetting
 from isobench.model import Sample, Status
 from isobench.reports import rows
 from isobench.reports.findings import Finding, findings
@@ -277,3 +278,84 @@ def test_run_that_tells_nothing_of_memory_is_not_disturbed_in_it(
     run = replace(made_run, record=record).only(lambda line: line.benchmark == "startup")
 
     assert "disturb" not in titles(summarize(run.write(tmp_path / "run")))
+
+
+def test_every_sentence_with_a_figure_leads_to_a_cell_of_the_run(summary: Summary) -> None:
+    found = findings(summary)
+
+    assert all(one.figure.cell in summary.cells for one in found)
+    assert {one.place for one in found} == {"startup", "memory", "throttling"}
+    assert all(one.cell in summary.cells for each in found for one in each.remarks if "Next is" in one.text)
+
+
+def ended(isolator: str, seconds: float, *, blocks: int = 6) -> list[Sample]:
+    return [
+        Sample(
+            cell=f"teardown/{isolator}/hold/how=kill",
+            isolator=isolator,
+            benchmark="teardown",
+            workload="hold",
+            metric="drained",
+            unit="second",
+            value=seconds * (1 + block / 100),
+            block=block,
+            order=block,
+            params={"how": "kill"},
+        )
+        for block in range(blocks)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lxc_s", "blocks", "said"),
+    [
+        (0.5, 6, "Next is lxc with 512 ms."),
+        (0.101, 6, "lxc cannot be told apart from it (104 ms)."),
+        (0.5, 3, "Next is lxc with 505 ms; too few ends to say how sure that is."),
+    ],
+)
+def test_cheapest_teardown_names_the_first_that_is_gone_and_the_next(
+    made_run: SyntheticRun, tmp_path: Path, lxc_s: float, blocks: int, said: str
+) -> None:
+    ends = (*ended("bare", 0.001), *ended("runc", 0.1), *ended("lxc", lxc_s, blocks=blocks))
+    run = replace(made_run, samples=(*made_run.samples, *ends))
+
+    found = finding(summarize(run.write(tmp_path / "run")), "Cheapest teardown")
+
+    assert found.answer == "runc"
+    assert found.figure.text == "102 ms after it was killed"
+    assert found.evidence.endswith(said)
+
+
+def test_run_of_two_sides_has_no_findings(summary: Summary) -> None:
+    assert findings(replace(summary, record=replace(summary.record, ab=ab_run().record.ab))) == ()
+
+
+@pytest.mark.parametrize(("others_s", "said"), [(4.0, False), (80.0, True)])
+def test_host_that_others_used_meanwhile_is_cautioned_loudly(
+    summary: Summary,
+    others_s: float,
+    said: bool,  # noqa: FBT001
+) -> None:
+    used = DisturbanceRecord(seconds=100.0, cpus=2, others_cpu_s=others_s, steal_s=0.0)
+    found = cautions(replace(summary, record=replace(summary.record, disturbance=used)))
+
+    others = [one for one in found if one.title.startswith("Others used the host")]
+    assert bool(others) is said
+    assert all(one.loud and "40.0 % of the CPU time" in one.text for one in others)
+
+
+def test_run_with_cold_starts_alone_says_so_quietly(summary: Summary) -> None:
+    cells = tuple(
+        replace(cell, samples=tuple(replace(one, params={"caches": "cold"}) for one in cell.samples))
+        for cell in summary.cells
+        if cell.benchmark == "startup"
+    )
+    cold = replace(
+        summary,
+        cells=cells,
+        isolators=tuple(replace(one, startup=None) for one in summary.isolators),
+    )
+
+    assert not caution(cold, "cold caches").loud
+    assert "cold caches" not in titles(summary)
