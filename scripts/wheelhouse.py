@@ -4,8 +4,9 @@ One archive for each version of Python and kind of machine: isobench as a wheel 
 that machine, the packages it needs to measure, and a pip to install them with. With it a host needs no
 network, no compiler and no pip of its own. Reports are made elsewhere, so what draws them is left out.
 
-The archive is named after everything that goes into it: while that stays the same it is made once. Prints
-JSON: ``archive``, ``key`` and ``made``, whether it was made now.
+The archive is named after everything that goes into it: while that stays the same it is made once. What is
+downloaded for it is kept beside it, named after the pins: a change of isobench itself needs no connection.
+Prints JSON: ``archive``, ``key`` and ``made``, whether it was made now.
 """
 
 import argparse
@@ -111,8 +112,8 @@ def _make(draft: Path, python: str, machine: str) -> Path:
     house = draft / "wheelhouse"
     house.mkdir()
     _check_compiler(machine)
-    (draft / "pins.txt").write_text(pins(PINS.read_text()))
-    _download(draft / "pins.txt", python, machine, house)
+    for wheel in _packages(draft, python, machine).iterdir():
+        shutil.copy(wheel, house)
     _build(draft / "tree", machine, house)
     _copy_pip(house / "pip.zip")
     made = draft / "made.tar"
@@ -126,6 +127,18 @@ def _check_compiler(machine: str) -> None:
         find_compiler(machine)
     except BuildError as error:
         raise WheelhouseError(f"{error}   (in {ROOT})") from error
+
+
+def _packages(draft: Path, python: str, machine: str) -> Path:
+    """A folder beside the archives with the packages that are pinned, downloaded if there is none yet."""
+    text = pins(PINS.read_text())
+    name = hashlib.sha256(f"{python} {machine} {NEWEST_GLIBC} {text}".encode()).hexdigest()[:16]
+    place = draft.parent / f"packages-{name}-python{python}-{machine}"
+    if not place.exists():
+        (draft / "pins.txt").write_text(text)
+        _download(draft / "pins.txt", python, machine, draft / "packages")
+        (draft / "packages").rename(place)
+    return place
 
 
 def _download(wanted: Path, python: str, machine: str, house: Path) -> None:

@@ -108,3 +108,22 @@ def test_collection_names_its_roles_and_playbooks_in_its_readme() -> None:
     galaxy = yaml.safe_load((ANSIBLE / "galaxy.yml").read_text())
     assert (galaxy["namespace"], galaxy["name"]) == ("isobench", "lab")
     assert json.dumps(galaxy["version"]) in json.dumps((ANSIBLE / "CHANGELOG.md").read_text().split())
+
+
+def switches() -> list[str]:
+    """Variables that are on or off."""
+    specs = [
+        yaml.safe_load((ANSIBLE / "roles" / role / "meta" / "argument_specs.yml").read_text())
+        for role in ROLES
+    ]
+    options = [spec["argument_specs"]["main"]["options"] for spec in specs]
+    return sorted(name for one in options for name, option in one.items() if option["type"] == "bool")
+
+
+@pytest.mark.parametrize("name", [*switches(), "isobench_provision", "isobench_fetch"])
+def test_switch_is_understood_as_the_command_line_gives_it_too(name: str) -> None:
+    """``-e name=false``, and a line of an INI inventory, give a string, which would count as true."""
+    given = re.compile(rf"^ *(?:#.*|{name}: .*|)$|{name}(?: \| default\(false\))? \| bool\b")
+    lines = [line for path in documents() for line in path.read_text().splitlines() if name in line]
+    assert lines
+    assert [line for line in lines if not given.search(line)] == []

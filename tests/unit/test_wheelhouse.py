@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -91,6 +92,29 @@ def test_archive_that_is_there_is_taken_as_it_is(tmp_path: Path, monkeypatch: py
     there = tmp_path / f"isobench-{key('3.11', 'x86_64')}-python3.11-x86_64.tar"
     there.touch()
     assert pack("3.11", "x86_64", tmp_path) == (there, key("3.11", "x86_64"), False)
+
+
+def test_packages_are_downloaded_once_for_as_long_as_the_pins_stay_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads: list[str] = []
+
+    def download(_: Path, python: str, machine: str, house: Path) -> None:
+        downloads.append(f"{python} {machine}")
+        house.mkdir()
+        (house / "one-1.0-py3-none-any.whl").write_text("packed")
+
+    monkeypatch.setattr(wheelhouse, "_download", download)
+    monkeypatch.setattr(wheelhouse, "_build", lambda *_: None)
+    monkeypatch.setattr(wheelhouse, "_check_compiler", lambda _: None)
+    for changed in ("first", "second"):
+        monkeypatch.setattr(wheelhouse, "key", lambda *_, name=changed: name)
+        archive, name, made = pack("3.11", "x86_64", tmp_path)
+        assert (name, made) == (changed, True)
+        with tarfile.open(archive) as packed:
+            assert "wheelhouse/one-1.0-py3-none-any.whl" in packed.getnames()
+    pack("3.12", "x86_64", tmp_path / "other")
+    assert downloads == ["3.11 x86_64", "3.12 x86_64"]
 
 
 def test_other_machine_without_a_cross_compiler_is_told_which_command_brings_one(
