@@ -1,4 +1,4 @@
-"""A lab host for the tests of this folder: built once, booted once a session."""
+"""A lab host for the tests of this folder: built once, booted once for each file that asks for it."""
 
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def lab_image() -> Image:
         pytest.skip(f"no lab host: {error}")  # a failure in CI
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def host(lab_image: Image, agent: Path) -> Iterator[LabHost]:
     """A booted one, with this project on /isobench."""
     # Not in /tmp, which may be memory.
