@@ -65,7 +65,7 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
             "Files were read anew each time. A start on a host that has done it before takes far less.",
             loud=False,
         )
-    if summary.compared and summary.bare is None:
+    if summary.compared and summary.bare is None and summary.record.ab is None:
         yield Caution(
             "There is no bare row", "Without the floor of the harness no ratio to it can be told.", loud=False
         )
