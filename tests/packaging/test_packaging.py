@@ -144,6 +144,7 @@ def test_installed_package_offers_its_pytest_plugin(installed: Path, tmp_path: P
     suite = run(
         [installed / "bin" / "python", "-W", "error", "-m", "pytest", "--trace-config", "test_none.py"],
         tmp_path,
+        {"PYTHONPATH": ""},
     )
     assert suite.returncode == 0, suite.stdout + suite.stderr
     (line,) = [line for line in suite.stdout.splitlines() if line.split()[:2] == ["isobench", ":"]]

@@ -76,6 +76,7 @@ def test_slower_candidate_is_a_regression_seen_twice_and_ends_with_1(
     assert code == 1
     assert "regression" in out
     assert "seen again on 20 fresh blocks: fake/ready" in err
+    assert err.count("\n60/60 fake/") == 2
     assert "error: new is worse than old: fake/ready ready" in err
     run = load(place / "run")
     assert run.record.ab is not None
@@ -178,9 +179,10 @@ def test_interrupted_comparison_is_finished_and_judged_by_resume(
     assert "isobench resume run" in err
     assert isobench("gate", "run")[0] == 4
 
-    code, out, _ = isobench("resume", "run")
+    code, out, err = isobench("resume", "run")
 
     assert code == 1
+    assert "\n51/51 fake/" in err
     assert "regression" in out
     assert {sample.block for sample in load(place / "run").samples} == set(range(40))
 

@@ -93,7 +93,7 @@ def finished(folder: Path, lab: Lab, policy: Policy | None = None, *, keep: bool
         found = candidates(run, policy)
         if found:
             output.note(f"seen again on {ab.blocks} fresh blocks: {', '.join(found)}")
-        with progress.shown(output.console(stderr=True), run.done) as observer:
+        with progress.shown(output.console(stderr=True)) as observer:
             if _broken_off(engine.confirm(folder, found, observer, lab)):
                 return None
         run = load(folder)

@@ -138,7 +138,10 @@ def resume(
     from isobench.journal import load
     from isobench.lab import this_host
 
-    done = load(folder).done
+    before = load(folder)
+    ab = before.record.ab
+    first = ab.blocks if ab and ab.confirm else 0  # the blocks of a first stage are none of the second
+    done = frozenset(pair for pair in before.done if pair[1] >= first)
     lab = this_host(allow_drop_caches=allow_drop_caches)
     with _before_anything(), progress.shown(output.console(stderr=True), done) as observer:
         outcome = engine.resume(folder, observer, lab)
