@@ -52,13 +52,67 @@ def test_every_variable_of_a_role_is_in_its_argument_specs_in_the_same_order(rol
         assert [name for name in entry["options"] if name not in OPTIONAL] == list(defaults)
 
 
+def play(home: Path, *words: object) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": str(home)}
+    command = Path(sys.executable).with_name("ansible-playbook")
+    argv = [str(command), *map(str, words)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+
+
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_playbook_is_understood_by_ansible(playbook: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path)}
-    command = Path(sys.executable).with_name("ansible-playbook")
-    argv = [str(command), "--syntax-check", str(ANSIBLE / playbook)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+    done = play(tmp_path, "--syntax-check", ANSIBLE / playbook)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "packages"),
+    [
+        (
+            {"id": "ubuntu", "like": "debian", "release": "24", "python": "/usr/bin/python3"},
+            ["runc", "lxc", "qemu-system-x86"],
+        ),
+        (
+            {"id": "fedora", "like": "", "release": "42", "python": "/usr/bin/python3"},
+            ["runc", "lxc", "qemu-system-x86-core"],
+        ),
+        ({"id": "rhel", "like": "fedora", "release": "9", "python": ""}, ["runc", "python3.12"]),
+        (
+            {"id": "rocky", "like": "rhel centos fedora", "release": "10", "python": "/usr/bin/python3"},
+            ["crun"],
+        ),
+    ],
+    ids=["ubuntu", "fedora", "rhel-9", "rocky-10"],
+)
+def test_packages_are_those_that_the_distribution_has(
+    host: dict[str, str], packages: list[str], tmp_path: Path
+) -> None:
+    folder = ANSIBLE / "roles" / "isobench_host" / "vars"
+    out = tmp_path / "packages.json"
+    book = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": {"isobench_host_contact": {**host, "machine": "x86_64"}, "isobench_host_checkout": False},
+            "tasks": [
+                {"ansible.builtin.include_vars": {"file": f"{folder}/main.yml"}},
+                {"ansible.builtin.include_vars": {"file": f"{folder}/{{{{ isobench_host_kin }}}}.yml"}},
+                {
+                    "ansible.builtin.copy": {
+                        "content": "{{ isobench_host_family_packages | to_json }}",
+                        "dest": str(out),
+                        "mode": "0644",
+                    }
+                },
+            ],
+        }
+    ]
+    (tmp_path / "book.yml").write_text(json.dumps(book))
+    inventory = f"localhost ansible_connection=local ansible_python_interpreter={sys.executable}"
+    (tmp_path / "hosts").write_text(inventory)
+    done = play(tmp_path, "-i", tmp_path / "hosts", tmp_path / "book.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(out.read_text()) == packages
 
 
 def contact(shell: str = "sh", **variables: str) -> dict[str, str]:
