@@ -1,11 +1,17 @@
 """What everything that is printed in a terminal shares: foreign text, tables without frames, folded lines."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from isobench.reports import units
-from isobench.reports.verdict import Caution
+
+if TYPE_CHECKING:
+    from isobench.reports.verdict import Caution  # it brings scipy, which `isobench history` does without
 
 _MIN_WIDTH = 20
 """Columns a folded text has at least, however narrow the terminal is."""
