@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -118,8 +119,10 @@ def pytester_file(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (folder / "test_it.py").write_text("def test_it(benchmark):\n    benchmark(sum, range(9))\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     quick = ["--benchmark-min-rounds=5", "--benchmark-max-time=0.01", "--benchmark-json=out.json"]
+    # In a worker of xdist, whose mark is in the environment, pytest-benchmark writes nothing.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
-        [*command, *quick, "test_it.py"], cwd=folder, check=False, capture_output=True, text=True
+        [*command, *quick, "test_it.py"], cwd=folder, env=env, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
     found: dict[str, Any] = json.loads((folder / "out.json").read_text())
