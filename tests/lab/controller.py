@@ -37,6 +37,15 @@ class Played:
             for host, counts in _RECAP.findall(self.output)
         }
 
+    @property
+    def touched(self) -> set[str]:
+        """The hosts that anything was done on; Ansible counts others too, with all that it skipped."""
+        return {
+            host
+            for host, counts in self.recap.items()
+            if any(counts[key] for key in ("ok", "failed", "unreachable"))
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Controller:
