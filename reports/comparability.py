@@ -37,8 +37,11 @@ _HOW_OFTEN = frozenset(
 _CHOSEN = frozenset({"cpuset"})
 """Lists among the parameters that do not choose cells: those have their parameter in the cell's name."""
 
-_OF_ONE_MACHINE = ("BOOT_IMAGE=", "root=", "resume=", "ip=", "rd.", "systemd.machine_id=", "cryptdevice=")
-"""How parameters of a kernel's command line begin that name a disk or an address of one machine."""
+_OF_ONE_MACHINE = (
+    *("BOOT_IMAGE=", "root=", "resume=", "ip=", "rd.", "cryptdevice="),
+    *("systemd.machine_id=", "systemd.hostname="),
+)
+"""How parameters of a kernel's command line begin that name a disk, an address or a name of one machine."""
 
 
 class Kind(StrEnum):

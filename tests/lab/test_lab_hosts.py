@@ -108,7 +108,8 @@ def test_host_that_loses_power_is_a_row_with_its_reason_and_the_other_is_finishe
     assert done.code != 0
     assert "without a whole run: lab-2" in done.output
     page = (lab.results / BATCH / "report.html").read_text()
-    assert "lab-1" in page
+    assert "2 hosts side by side" in page
+    assert "the connection was lost in the middle of the run" in page
 
 
 def test_second_call_goes_on_with_the_run_that_was_cut_off_and_with_nothing_else(
@@ -144,7 +145,8 @@ def test_every_cell_of_every_host_is_here_as_it_is_there_and_what_it_lacks_is_to
 def test_report_is_one_page_over_both_hosts(lab: Controller, completed: tuple[Played, Book]) -> None:
     page = (lab.results / BATCH / "report.html").read_text()
     assert {"lab-1", "lab-2"} <= {name for name in completed[1].hosts if name in page}
-    assert all(row.run_id and row.run_id in page for row in completed[1].hosts.values())
+    assert "2 runs" in page
+    assert "of 2 builds" not in page  # they are alike in all but their names
 
 
 def test_second_provision_changes_nothing(
@@ -206,7 +208,8 @@ def test_every_host_that_is_not_fit_has_a_row_that_says_what_is_wrong_with_it(
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
     hosts: dict[str, dict[str, object]] = {
         "switched-off": {"ansible_port": free_port()},
-        "wrong-key": {**one, "ansible_ssh_private_key_file": str(stranger)},
+        # Under another name: a connection that is open to the same one is used again, whatever the key.
+        "wrong-key": {**one, "ansible_host": "localhost", "ansible_ssh_private_key_file": str(stranger)},
         "no-python": two,
         "full": one,
         "fast": {**one, "isobench_host_disk_mb": 100},
