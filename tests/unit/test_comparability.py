@@ -158,7 +158,11 @@ def test_another_file_system_of_a_workload_makes_its_cells_incomparable(record: 
 
 def test_build_leaves_out_what_names_one_machine_and_keeps_what_moves_figures(record: RunRecord) -> None:
     one, other = (
-        hosted(record, hostname=name, command_line=f"BOOT_IMAGE=/v root=UUID={name} mitigations=off")
+        hosted(
+            record,
+            hostname=name,
+            command_line=f"BOOT_IMAGE=/v root=UUID={name} systemd.hostname={name} mitigations=off",
+        )
         for name in ("a", "b")
     )
     assert build(one) == build(other)
