@@ -24,6 +24,7 @@ lint: setup
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/ansible-lint -q
 
 perf: setup  ## our figures beside plain C loops and other tools
 	@$(BIN)/python -m tests.perf.perf

@@ -60,6 +60,11 @@ class Controller:
         """Where batches go."""
         return self.directory / "results"
 
+    @property
+    def lake(self) -> Path:
+        """Where fetched runs go too, if a call says so."""
+        return self.directory / "lake"
+
     def book(self, batch: str) -> Book:
         """What is written down of a batch."""
         return read_book(self.results / batch)

@@ -16,6 +16,9 @@ from tests.lab.vm import Machine, fleet, free_port
 
 from isobench.book import Book, Row
 from isobench.remote import RESULT_FILES, file_sum
+from isobench.reports.history_hosts import hosts
+from isobench.reports.lake import open_lake
+from isobench.reports.lake_read import reading
 
 KINDS = ("bare", "chroot", "namespaces", "cgroups", "lxc", "runc")
 MATRIX = """
@@ -91,7 +94,7 @@ def completed(
     assert interrupted.call.code != 0
     machines[1].start()
     machines[1].await_ssh()
-    second = lab.play("site.yml", inventory, matrix=matrix)
+    second = lab.play("site.yml", inventory, matrix=matrix, lake=lab.lake)
     return second, lab.book(BATCH)
 
 
@@ -161,10 +164,18 @@ def test_second_provision_changes_nothing(
 def test_call_with_nothing_missing_asks_no_host(
     lab: Controller, inventory: Path, matrix: Path, completed: tuple[Played, Book]
 ) -> None:
-    done = lab.play("site.yml", inventory, matrix=matrix)
+    done = lab.play("site.yml", inventory, matrix=matrix, lake=lab.lake)
     assert done.code == 0, done.output
     assert done.touched == {"localhost", "isobench_controller"}
     assert lab.book(BATCH) == completed[1]
+
+
+def test_lake_has_the_run_of_each_host_once_after_two_calls(
+    lab: Controller, completed: tuple[Played, Book]
+) -> None:
+    assert "2 runs: 2 added" in completed[0].output
+    with reading(open_lake(str(lab.lake))) as reader:
+        assert {host.hostname: host.runs for host in hosts(reader)} == {"lab-1": 1, "lab-2": 1}
 
 
 def test_run_cut_short_here_is_fetched_again_and_one_under_two_names_is_counted_once(
@@ -174,8 +185,8 @@ def test_run_cut_short_here_is_fetched_again_and_one_under_two_names_is_counted_
     samples = lab.results / BATCH / str(before["lab-1"].folder) / "samples.jsonl"
     whole = samples.read_bytes()
     samples.write_bytes(whole[: len(whole) // 2])
-    hosts = addresses(machines)
-    inventory = lab.inventory("twin", {**hosts, "twin": hosts["lab-2"]})
+    known = addresses(machines)
+    inventory = lab.inventory("twin", {**known, "twin": known["lab-2"]})
     done = lab.play("fetch.yml", inventory, batch=BATCH, only="lab-1,twin")
     rows = lab.book(BATCH).hosts
     assert samples.read_bytes() == whole, done.output
@@ -206,7 +217,7 @@ def test_every_host_that_is_not_fit_has_a_row_that_says_what_is_wrong_with_it(
     one, two = addresses(machines).values()
     stranger = lab.directory / "stranger"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
-    hosts: dict[str, dict[str, object]] = {
+    unfit_hosts: dict[str, dict[str, object]] = {
         "switched-off": {"ansible_port": free_port()},
         # Under another name: a connection that is open to the same one is used again, whatever the key.
         "wrong-key": {**one, "ansible_host": "localhost", "ansible_ssh_private_key_file": str(stranger)},
@@ -214,7 +225,7 @@ def test_every_host_that_is_not_fit_has_a_row_that_says_what_is_wrong_with_it(
         "full": one,
         "fast": {**one, "isobench_host_disk_mb": 100},
     }
-    done = lab.play("site.yml", lab.inventory("unfit", hosts), matrix=matrix, batch="unfit")
+    done = lab.play("site.yml", lab.inventory("unfit", unfit_hosts), matrix=matrix, batch="unfit")
     assert done.code != 0
     rows = lab.book("unfit").hosts
     assert told(rows) == {
