@@ -1,7 +1,8 @@
-"""A run in about ten lines of a terminal: its verdict, its host, what to be wary of, where the rest is."""
+"""A run in ten lines of a terminal: its verdict, its host, what to be wary of, where the rest is."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -21,13 +22,14 @@ _NARROW = 60
 
 def render_digest(summary: Summary, console: Console) -> None:
     """Print it. Colours, and how wide a line is, are the console's."""
-    for label, said, style in _lines(summary):
+    for label, said, style in _lines(summary, console.width - _LABEL):
         _print(label, said, style, console)
 
 
-def _lines(summary: Summary) -> Iterator[tuple[str, str, str]]:
-    yield "run", f"{summary.record.run_id}, {summary.record.status}", "bold"
-    yield "host", rows.host(summary), ""
+def _lines(summary: Summary, width: int) -> Iterator[tuple[str, str, str]]:
+    ok = f"{len(summary.cells) - len(summary.not_ok)} of {len(summary.cells)} cells ok"
+    yield "run", f"{summary.record.run_id}, {summary.record.status}, {ok}", "bold"
+    yield "host", re.sub(r" \([^)]*\)", "", rows.host(summary)), ""  # the release without its by-name
     if summary.record.ab is not None:
         # Its pictures are drawn with matplotlib, which takes its time.
         from isobench.reports.gate_section import gate_part  # noqa: PLC0415
@@ -41,8 +43,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str, str]]:
         yield "claims", ", ".join(f"{tally[one]} × {one.value}" for one in Outcome if tally[one]), ""
     if told := cautions(summary):
         loud = any(one.loud for one in told)
-        yield "with care", "; ".join(one.title for one in told), "yellow" if loud else ""
-    yield "cells", _cells(summary), ""
+        yield "with care", _fitting([one.title for one in told], width), "yellow" if loud else ""
     yield "more", f"isobench report {summary.folder} --tables, or without it the page", "dim"
 
 
@@ -52,11 +53,14 @@ _QUESTIONS = {
 }
 
 
-def _cells(summary: Summary) -> str:
-    ended = Counter(cell.state.status.value for cell in summary.not_ok)
-    ok = len(summary.cells) - sum(ended.values())
-    others = [f"{many} {status}" for status, many in ended.most_common()]
-    return ", ".join((f"{ok} of {len(summary.cells)} ok", *others))
+def _fitting(titles: Sequence[str], width: int) -> str:
+    """As many as a line takes, the first in any case, and how many more there are."""
+    for shown in range(len(titles), 0, -1):
+        rest = len(titles) - shown
+        said = "; ".join((*titles[:shown], *([f"{rest} more"] if rest else [])))
+        if len(said) <= width:
+            break
+    return said
 
 
 def _print(label: str, said: str, style: str, console: Console) -> None:

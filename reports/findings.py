@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from isobench.reports import units
 from isobench.reports.load import counts
-from isobench.reports.stats import Estimate, median, ratio_of_medians
-from isobench.reports.summary import CellSummary, Isolator, Memory, Startup, Summary
+from isobench.reports.stats import Estimate, Interval, median, ratio_of_medians
+from isobench.reports.summary import CellSummary, Isolator, Memory, Quota, Startup, Summary
 from isobench.reports.verdict import names
 
 
@@ -123,44 +123,57 @@ def _overlap(one: Estimate, other: Estimate) -> bool:
 
 
 def _limits(summary: Summary) -> Finding | None:
-    ranked = sorted(
-        ((abs(worst), i) for i in summary.isolators if (worst := i.worst_error) is not None),
-        key=lambda pair: pair[0],
-    )
-    if not ranked:
+    """By the worst of those limits that all have figures of; emulation stands behind the processor itself."""
+    limited = [isolator for isolator in summary.isolators if isolator.quotas]
+    asked = [{quota.asked_cpus for quota in isolator.quotas} for isolator in limited]
+    shared = set.intersection(*asked) if asked else set()
+    if not shared:
         return None
-    (_, first), *others = ranked
-    asked = sorted({quota.asked_cpus for quota in first.quotas})
-    span = " to ".join(dict.fromkeys(units.cpus(value) for value in (asked[0], asked[-1])))
-    others_say = (
-        [
-            Remark("The others at their worst:"),
-            *(Remark(f"{i.name} {_worst(i)}{end}", _worst_cell(i)) for i, end in _listed(others)),
-        ]
-        if others
-        else [Remark("No other isolator has such a figure.")]
+    worst = [
+        max((q for q in i.quotas if q.asked_cpus in shared), key=lambda q: abs(q.error.median.value))
+        for i in limited
+    ]
+    emulated = {isolator.name for isolator in limited if isolator.emulated}
+    first, *others = sorted(
+        worst, key=lambda quota: (quota.isolator in emulated, abs(quota.error.median.value))
     )
+    span = " to ".join(dict.fromkeys(units.cpus(value) for value in (min(shared), max(shared))))
+    fewer = ", those of which all have a figure" if len(set.union(*asked)) > len(shared) else ""
     return Finding(
         question="Most exact CPU limit",
         place="throttling",
-        answer=first.name,
-        figure=Remark(f"{_worst(first)} at worst", _worst_cell(first)),
-        remarks=(Remark(f"Over limits of {span} CPUs."), *others_say),
+        answer=first.isolator,
+        figure=Remark(f"{_error(first)} at worst", first.cell),
+        remarks=(Remark(f"Over limits of {span} CPUs{fewer}."), *_other_limits(first, others)),
     )
 
 
-def _listed(others: Sequence[tuple[float, Isolator]]) -> Iterator[tuple[Isolator, str]]:
-    """Each with what follows it in a list that ends a sentence."""
-    for place, (_, isolator) in enumerate(others, start=1):
-        yield isolator, "." if place == len(others) else ","
+def _other_limits(first: Quota, others: Sequence[Quota]) -> Iterator[Remark]:
+    if not others:
+        yield Remark("No other isolator has such a figure.")
+        return
+    yield Remark("The others at their worst:")
+    for place, other in enumerate(others, start=1):
+        end = "." if place == len(others) else ","
+        yield Remark(f"{other.isolator} {_error(other)}{end}", other.cell)
+    best, sizes = _size(first), {other.isolator: _size(other) for other in others}
+    if alike := [name for name, size in sizes.items() if best and size and _overlap(best, size)]:
+        yield Remark(f"{names(alike)} cannot be told apart from it: the intervals overlap.")
+    if unsure := [name for name, size in sizes.items() if not best or not size]:
+        yield Remark(f"Too few readings to say how sure that is of {names(unsure)}.")
 
 
-def _worst(isolator: Isolator) -> str:
-    return units.optional(isolator.worst_error, units.percent)
+def _error(quota: Quota) -> str:
+    return units.percent(quota.error.median.value)
 
 
-def _worst_cell(isolator: Isolator) -> CellSummary:
-    return max(isolator.quotas, key=lambda quota: abs(quota.error.median.value)).cell
+def _size(quota: Quota) -> Estimate | None:
+    """Its error without the sign; None without an interval."""
+    found = quota.error.median
+    if found.interval is None:
+        return None
+    ends = sorted(abs(end) for end in (found.interval.low, found.interval.high))
+    return Estimate(abs(found.value), Interval(0.0 if 0 in found.interval else ends[0], ends[1]))
 
 
 def _teardown(summary: Summary) -> Finding | None:
@@ -216,22 +229,27 @@ def _machine(summary: Summary) -> Finding | None:
     machine, other = machines[0], others[-1]
     if machine.startup is None or other.startup is None:
         return None
-    factor = machine.startup.ready.median.value / other.startup.ready.median.value
-    slow, quick = (one.ready.median.value for one in (machine.startup, other.startup))
-    against = f"{units.seconds(slow)} against {units.seconds(quick)}"
+    slow, quick = machine.startup, other.startup
+    factor = ratio_of_medians(slow.seconds, slow.blocks, quick.seconds, quick.blocks)
+    against = " against ".join(units.seconds(one.ready.median.value) for one in (slow, quick))
+    sure = "too few starts to say how sure" if factor.interval is None else _factors(factor.interval)
     remarks = [
-        Remark(f"{against}, the slowest start that shares the host's kernel.", other.startup.cell),
+        Remark(f"{against}, the slowest start that shares the host's kernel ({sure}).", quick.cell),
         *_memory_factor(machine, other),
     ]
     if machine.emulated:
-        remarks.append(Remark("Under software emulation: with KVM it would be far less."))
+        remarks.append(Remark("Under software emulation, which is no measure of a virtual machine with KVM."))
     return Finding(
         question="Virtual machine against shared kernel",
         place="startup",
-        answer=units.times(factor),
+        answer=units.times(factor.value),
         figure=Remark(f"the start of {machine.name} against {other.name}", machine.startup.cell),
         remarks=tuple(remarks),
     )
+
+
+def _factors(interval: Interval) -> str:
+    return units.interval(interval, units.times)
 
 
 def _memory_factor(machine: Isolator, other: Isolator) -> Iterator[Remark]:

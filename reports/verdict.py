@@ -75,7 +75,6 @@ def _cautions(summary: Summary) -> Iterator[Caution]:
             f"The host is itself a virtual machine ({machine})",
             "Page faults and exits cost more in it and the hypervisor takes time away unseen: "
             "compare within this report, not with bare hardware.",
-            loud=False,
         )
 
 
@@ -92,6 +91,14 @@ def _settings(summary: Summary) -> Iterator[Caution]:
         )
     if disturbing := _disturbs_memory(summary):
         yield _memory_settings(summary, disturbing)
+    if unfit := _unfit(summary):
+        yield Caution(
+            f"{names([knob.name for knob in unfit])}: not set as on a quiet host",
+            " ".join(f"{knob.name} is {knob.found}, better {knob.wanted}: {knob.effect}." for knob in unfit),
+            remedy="isobench run --tune"
+            if all(knob.left is None for knob in unfit)
+            else "; ".join(knob.command for knob in unfit if knob.command),
+        )
     if done := list(dict.fromkeys(f"{o.knob} {o.before} to {o.during}" for o in tuned if o.refused is None)):
         yield Caution(
             "The host was tuned for this run",
@@ -104,6 +111,19 @@ def _settings(summary: Summary) -> Iterator[Caution]:
 def _refused(tuned: Sequence[TunedSetting]) -> str:
     kept = list(dict.fromkeys(f"{one.knob} ({one.refused})" for one in tuned if one.refused is not None))
     return f" The host refused to change {names(kept)}." if kept else ""
+
+
+def _unfit(summary: Summary) -> tuple[Knob, ...]:
+    """The settings that make times vary, but those the run has set; load has a caution of its own."""
+    found = summary.record.host.get("knobs")
+    if not isinstance(found, Mapping):
+        return ()
+    ours = {one.knob for one in summary.record.tuned or () if one.refused is None}
+    return tuple(
+        knob
+        for knob in recorded(found)
+        if knob.disturbs and not knob.memory and knob.name not in {*ours, "load"}
+    )
 
 
 def _disturbs_memory(summary: Summary) -> tuple[Knob, ...]:

@@ -37,7 +37,7 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "pyperf": Format("pyperf_suite", "pyperf.json", "python -m pyperf"),
     "pytest-benchmark": Format("pytest_benchmark", "pytest-benchmark.json", "pytest-benchmark compare"),
-    "hyperfine": Format("hyperfine", "hyperfine.json", "the scripts of hyperfine"),
+    "hyperfine": Format("hyperfine", "hyperfine.json", "what reads hyperfine --export-json"),
     "benchfmt": Format("benchfmt", "benchmarks.txt", "benchstat"),
     "bmf": Format("bmf", "bmf.json", "bencher run --adapter json"),
     "gha": Format("gha", "gha.json", "github-action-benchmark, tool customSmallerIsBetter"),

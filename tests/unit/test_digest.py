@@ -13,6 +13,7 @@ from tests.ab_runs import ab_run, starts
 from tests.hostile_run import hostile
 
 from isobench.cli import main
+from isobench.model import Sample
 from isobench.reports.digest import render_digest
 from isobench.reports.load import summarize
 from isobench.reports.summary import Summary
@@ -32,16 +33,38 @@ def printed(summary: Summary, width: int = 1000, *, terminal: bool = False) -> s
     return file.getvalue()
 
 
-def test_digest_says_verdict_host_cautions_cells_and_where_the_rest_is_in_ten_lines(summary: Summary) -> None:
+@pytest.fixture(scope="module")
+def with_ends(made_run: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """A summary with all findings there are."""
+    ends = [
+        Sample(
+            cell=f"teardown/{isolator}/ready/kill", isolator=isolator, benchmark="teardown", workload="ready",
+            metric="drained", unit="second", value=value, block=0, order=0, params={"how": "kill"},
+        )
+        for isolator, value in (("chroot", 0.001), ("runc", 0.03))
+    ]  # fmt: skip
+    run = replace(made_run, samples=(*made_run.samples, *ends))
+    return summarize(run.write(tmp_path_factory.mktemp("ends") / "run"))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_digest_of_a_run_with_all_findings_and_reasons_is_ten_lines(with_ends: Summary, width: int) -> None:
+    lines = printed(replace(with_ends, folder=Path("run")), width).splitlines()
+
+    assert len(lines) == 10
+    assert any(line.startswith("cheapest teardown     chroot") for line in lines)
+    assert any(line.startswith("with care") and line.endswith(" more") for line in lines)
+
+
+def test_digest_says_verdict_host_cautions_cells_and_where_the_rest_is(summary: Summary) -> None:
     lines = printed(summary).splitlines()
 
     said = {line[:22].strip(): line[22:] for line in lines}
-    assert len(lines) == 10
     assert said["host"].startswith("lab-1, Debian")
     assert said["fastest start"].startswith("chroot: ")
     assert "cannot be told" in said["claims"]
     assert said["with care"].startswith("qemu-tcg: software emulation (TCG); ")
-    assert "3 unavailable" in said["cells"]
+    assert said["run"] == f"{summary.record.run_id}, finished, 33 of 40 cells ok"
     assert said["more"].startswith(f"isobench report {summary.folder} --tables")
 
 
@@ -69,7 +92,7 @@ def test_digest_of_a_run_without_a_figure_says_so(made_run: SyntheticRun, tmp_pa
     text = printed(summarize(made_run.only(lambda _: False).write(tmp_path / "run")))
 
     assert "Nothing was measured" in text
-    assert "0 of 0 ok" in text
+    assert "0 of 0 cells ok" in text
 
 
 def test_foreign_text_neither_steers_the_terminal_nor_goes_on_for_ever(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,44 @@ def test_cheapest_memory_and_most_exact_limit_are_named(summary: Summary) -> Non
     assert limit.evidence.index("lxc") < limit.evidence.index("runc") < limit.evidence.index("qemu-tcg")
 
 
+def test_limits_are_ranked_by_those_that_all_have_a_figure_of(changed: Callable[..., Summary]) -> None:
+    """The hardest limit of the most exact failed: that makes it neither better nor worse."""
+
+    def failed(line: Sample) -> Sample:
+        if line.isolator == "cgroups" and line.params.get("cpus") == 1.5:
+            return replace(line, value=None, status=Status.FAILED, reason="no quota")
+        return line
+
+    limit = finding(changed(each=failed), "Most exact CPU limit")
+    assert limit.answer == "cgroups"
+    assert "0.1 to 1 CPUs, those of which all have a figure." in limit.evidence
+
+
+def test_limits_whose_worst_errors_overlap_or_are_too_few_are_called_so(summary: Summary) -> None:
+    def sized(value: float, interval: Interval | None) -> Callable[[Isolator], Isolator]:
+        def with_error(isolator: Isolator) -> Isolator:
+            quotas = tuple(
+                replace(quota, error=replace(quota.error, median=Estimate(value, interval)))
+                for quota in isolator.quotas
+            )
+            return replace(isolator, quotas=quotas)
+
+        return with_error
+
+    errors = {
+        "cgroups": sized(-0.01, Interval(-0.02, 0.005)),
+        "lxc": sized(0.015, Interval(0.011, 0.03)),
+        "runc": sized(0.5, Interval(0.4, 0.6)),
+        "qemu-tcg": sized(0.0, None),
+    }
+    isolators = tuple(errors.get(one.name, lambda same: same)(one) for one in summary.isolators)
+
+    found = finding(replace(summary, isolators=isolators), "Most exact CPU limit")
+    assert found.answer == "cgroups"  # emulation comes last, however exact
+    assert "lxc cannot be told apart from it" in found.evidence
+    assert "Too few readings to say how sure that is of qemu-tcg." in found.evidence
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high", "figure"),
     [
@@ -114,7 +153,31 @@ def test_virtual_machine_is_compared_with_the_slowest_start_on_the_hosts_kernel(
     found = finding(summary, "Virtual machine against shared kernel")
 
     assert found.figure.text == "the start of qemu-tcg against runc"
+    assert re.search(r"shares the host's kernel \([\d.]+× to [\d.]+×\)\.", found.evidence)
     assert "software emulation" in found.evidence.lower()
+
+
+def test_host_that_is_a_virtual_machine_is_cautioned_loudly(changed: Callable[..., Summary]) -> None:
+    assert caution(changed(host={"virtual_machine": "kvm"}), "itself a virtual machine (kvm)").loud
+
+
+def test_settings_unfit_for_times_are_cautioned_but_those_the_run_has_set(
+    changed: Callable[..., Summary],
+) -> None:
+    knobs = {"governor": "powersave", "SMT": "on", "RCU grace periods": "normal", "timer migration": "off"}
+
+    found = caution(changed(host={"knobs": knobs}, tuned=(RCU,)), "not set as on a quiet host")
+
+    assert found.loud
+    assert found.title.startswith("governor and SMT: ")
+    assert "governor is powersave, better performance: " in found.text
+    assert found.remedy
+
+
+def test_settings_that_all_can_be_set_for_the_run_are_mended_by_tune(changed: Callable[..., Summary]) -> None:
+    found = caution(changed(host={"knobs": {"timer migration": "on"}}), "not set as on a quiet host")
+
+    assert found.remedy == "isobench run --tune"
 
 
 def test_emulation_is_cautioned_loudly_with_what_the_probe_said(summary: Summary) -> None:

@@ -59,7 +59,7 @@ def report(
 
 
 def print_digest(results: list[Path]) -> None:
-    """Each result folder in about ten lines, on standard output."""
+    """Each result folder in ten lines, on standard output."""
     from isobench.reports.digest import render_digest
     from isobench.reports.load import summarize
 
