@@ -3,6 +3,7 @@
 The page's shell, with its content security policy, is :mod:`isobench.reports.page_shell`.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def page(summary: Summary) -> str:
     parts, gate = sections(summary), gate_part(summary)
     said = diagnose(summary)
     groups = cell_groups(summary, said)
-    places = {cell.id: f"cell-{number}" for number, cell in enumerate(summary.cells, start=1)}
+    places = {cell.id: _place(cell) for cell in summary.cells}
 
     def anchor(cell: CellSummary) -> str:
         return places[cell.id]
@@ -70,3 +71,8 @@ def page(summary: Summary) -> str:
     }
     drawn = {**charts(summary), **plots((*([gate.section] if gate else []), *parts))}
     return page_shell.render("report.html.j2", drawn, values)
+
+
+def _place(cell: CellSummary) -> str:
+    """Where it stands on the page: by its name alone, so that links keep when the run has grown."""
+    return f"cell-{hashlib.sha256(cell.id.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"

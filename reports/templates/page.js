@@ -55,12 +55,15 @@ ready(() => {
   document.querySelector("body > header").prepend(make("label", { className: "theme" }, "Theme ", themes));
 });
 
-// A heading is a link to itself.
+// A heading is a link to itself, and a cell has one.
 ready(() => {
   for (const heading of document.querySelectorAll("main :is(h2, h3)[id]")) {
     const link = make("a", { className: "permalink", href: `#${heading.id}` });
     link.append(...heading.childNodes);
     heading.append(link);
+  }
+  for (const cell of document.querySelectorAll(".cell-body[id]")) {
+    cell.prepend(make("p", { className: "cell-note" }, make("a", { href: `#${cell.id}` }, "Link to this cell")));
   }
 });
 

@@ -183,7 +183,7 @@ def test_what_the_samples_say_stands_in_a_section_that_links_to_its_rows(
 
     section = page_of.partition('id="samples-say"')[2].partition("</table>")[0]
     (found,) = re.findall(r"<tr>(?:(?!</tr>).)*Outliers.*?</tr>", section, re.DOTALL)
-    (target,) = re.findall(r'href="#(cell-\d+-\d+)"', found)
+    (target,) = re.findall(r'href="#(cell-\w+-\d+)"', found)
     assert "1 of 20 starts" in found
     assert "0.500000000" in page_of.partition(f'<tr id="{target}">')[2].partition("</tr>")[0]
 
@@ -193,8 +193,22 @@ def test_every_attempt_of_a_run_stands_in_a_raw_table_where_there_is_room(
 ) -> None:
     cells = text.partition('id="raw"')[2]
 
-    assert len(re.findall(r'<tr id="cell-\d+-\d+">', cells)) == sum(len(c.samples) for c in summary.cells)
+    assert len(re.findall(r'<tr id="cell-\w+-\d+">', cells)) == sum(len(c.samples) for c in summary.cells)
     assert "left out" not in cells.partition("</p>")[0]
+
+
+def test_link_to_a_cell_stays_when_others_come_before_it(
+    made_run: SyntheticRun, summary: Summary, text: str, tmp_path: Path
+) -> None:
+    first = next(cell.id for cell in summary.cells)
+    fewer = page(summarize(made_run.only(lambda line: line.cell != first).write(tmp_path / "run")))
+
+    before, after = (
+        set(re.findall(r'<div class="cell-body" id="(cell-\w+)">', one)) for one in (text, fewer)
+    )
+    assert len(before) == len(summary.cells)
+    assert after < before
+    assert len(after) == len(before) - 1
 
 
 def test_page_without_room_for_all_attempts_says_what_it_left_out_and_where_it_is(
@@ -207,7 +221,7 @@ def test_page_without_room_for_all_attempts_says_what_it_left_out_and_where_it_i
     found = page(summarize(run.write(tmp_path / "run")))
 
     said = " ".join(found.partition('id="raw"')[2].partition("</p>")[0].replace("<code>", "").split())
-    rows = len(re.findall(r'<tr id="cell-\d+-\d+">', found))
+    rows = len(re.findall(r'<tr id="cell-\w+-\d+">', found))
     assert f"{len(run.samples) - rows:,} samples are left out of the tables" in said
     assert f"isobench export {tmp_path / 'run'} --format csv" in said
     assert " of 19,822</span>" in found
