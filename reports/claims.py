@@ -196,6 +196,15 @@ def many_alike(summary: Summary) -> Told:
     ), witnesses
 
 
+def less_cpu(_: Summary) -> Told:
+    """Never decided: there is no such figure."""
+    why = (
+        "No figure here can tell: this suite measures whether limits of CPU time are kept, and what a start "
+        "takes. It does not measure what CPU time an instance takes beside its workload."
+    )
+    return (Outcome.NOT_MEASURED, why), ()
+
+
 def lxc_weaker(_: Summary) -> Told:
     """Never decided: there is no such figure."""
     why = (
@@ -252,6 +261,7 @@ def half_a_core(summary: Summary) -> Told:
 CLAIMS: Mapping[str, Callable[[Summary], Told]] = {
     "A virtual machine takes minutes to start, a container seconds or milliseconds.": start_minutes,
     "A container needs no guest kernel, so it uses less memory.": less_memory,
+    "A container needs no guest kernel, so it uses less CPU.": less_cpu,
     "In a container work runs at near native speed.": near_native,
     "Each layer above the kernel adds its share to a start.": layers_cost,
     "Images made of layers make starting many alike cheap.": many_alike,

@@ -250,11 +250,16 @@ def test_many_alike_are_not_measured_without_starts_alone_and_beside_others(
     assert [one.of for one in witnesses] == ["lxc, memory of each", "runc, memory of each"]
 
 
-def test_weaker_isolation_of_lxc_is_never_decided_and_says_why(real: Summary) -> None:
-    (found, reason), witnesses = told.lxc_weaker(real)
+@pytest.mark.parametrize(
+    ("tell", "why"), [(told.lxc_weaker, "attacks neither"), (told.less_cpu, "beside its workload")]
+)
+def test_claim_that_no_figure_is_about_is_never_decided_and_says_why(
+    real: Summary, tell: Callable[[Summary], told.Told], why: str
+) -> None:
+    (found, reason), witnesses = tell(real)
 
     assert found is NOT_MEASURED
-    assert "attacks neither" in reason
+    assert why in reason
     assert not witnesses
 
 
