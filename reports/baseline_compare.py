@@ -13,7 +13,8 @@ from isobench.reports import gate_stats
 from isobench.reports.baseline import Baseline, Figure, figures
 from isobench.reports.comparability import Comparability, Kind, comparability
 from isobench.reports.gate_metrics import Rule, judged
-from isobench.reports.gate_policy import Policy, Subject
+from isobench.reports.gate_pairs import comparisons
+from isobench.reports.gate_policy import SOURCE, Policy, Subject, check_matches
 from isobench.reports.gate_stage import on_scale
 from isobench.reports.gate_threshold import threshold
 from isobench.reports.gate_values import Metric, Scale, Threshold, Verdict, Worse, changed
@@ -66,8 +67,13 @@ class BaselineReport:
         return tuple(entry for entry in self.entries if entry.verdict in bad)
 
 
-def against(run: StoredRun, baseline: Baseline, policy: Policy) -> BaselineReport:
-    """Hold a run against a baseline of the same conditions: one by :func:`isobench.reports.baseline.find`."""
+def against(run: StoredRun, baseline: Baseline, policy: Policy, source: str = SOURCE) -> BaselineReport:
+    """Hold a run against a baseline of the same conditions: one by :func:`isobench.reports.baseline.find`.
+
+    Raises :class:`isobench.errors.PolicyError` for a threshold that is about nothing in either; ``source``
+    names its file.
+    """
+    check_matches(policy, _subjects(run, baseline), source)
     alike = comparability(baseline.record, run.record)
     now = {(one.cell, one.metric): one for one in figures(run)}
     entries = [_entry(was, now.get((was.cell, was.metric)), alike, policy) for was in baseline.figures]
@@ -79,6 +85,18 @@ def against(run: StoredRun, baseline: Baseline, policy: Policy) -> BaselineRepor
         entries=tuple(_adjusted([one for one in entries if one], policy.gate.alpha)),
         subjects=tuple(found.text for found in alike.of(Kind.SUBJECT)),
     )
+
+
+def _subjects(run: StoredRun, baseline: Baseline) -> Iterator[Subject]:
+    """What a threshold may be about: what is kept, and in a run of two sides the candidate as well."""
+    yield from map(_subject, baseline.figures)
+    if run.record.ab is not None:
+        yield from (comparison.subject for comparison in comparisons(run, run.record.ab))
+
+
+def _subject(figure: Figure) -> Subject:
+    isolator = figure.cell.split("/")[1]
+    return Subject(figure.benchmark, frozenset({isolator}), frozenset({figure.workload}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +156,7 @@ def _tested(
     metric = rule.metric
     before, after = (np.log(one) if metric.scale is Scale.RATIO else np.array(one) for one in values)
     medians = (median(values[0]), median(values[1]))
-    isolator = was.cell.split("/")[1]
-    subject = Subject(was.benchmark, frozenset({isolator}), frozenset({was.workload}))
-    one = threshold(rule, medians, override=policy.override(subject, metric.name))
+    one = threshold(rule, medians, override=policy.override(_subject(was), metric.name))
     doubled = replace(one, delta=DOUBLED * one.delta)
     limit = on_scale(doubled.delta, metric.scale)
     theta = shift(before, after)

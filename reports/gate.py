@@ -18,7 +18,7 @@ from isobench.journal import ABRecord, StoredRun
 from isobench.reports import gate_stats
 from isobench.reports.gate_fitness import fitness
 from isobench.reports.gate_pairs import pairs
-from isobench.reports.gate_policy import Policy
+from isobench.reports.gate_policy import SOURCE, Policy
 from isobench.reports.gate_screen import Ended, Screened, ab_of, screen
 from isobench.reports.gate_stage import fault, stage, unchanged
 from isobench.reports.gate_values import (
@@ -65,14 +65,14 @@ MIN_BLOCKS = 12
 """Of a stage. Fewer see only changes of more than 0.7 standard deviations beyond the threshold."""
 
 
-def judge(run: StoredRun, policy: Policy) -> GateReport:
-    """The verdicts on a run that compares two sides.
+def judge(run: StoredRun, policy: Policy, source: str = SOURCE) -> GateReport:
+    """The verdicts on a run that compares two sides; ``source`` names the file of the thresholds in messages.
 
     Raises :class:`isobench.errors.ResultsError` for a run that compares nothing, and
     :class:`isobench.errors.PolicyError` for a threshold that is about nothing in it.
     """
     ab, alpha = ab_of(run), policy.gate.alpha
-    screening = screen(run, policy)
+    screening = screen(run, policy, source)
     screened = [one for one in screening if isinstance(one, Screened)]
     second = _confirmations(screened, ab, alpha)
     again = [one.of for one in second.values() if isinstance(one, _Confirmation)]

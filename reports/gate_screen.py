@@ -9,7 +9,7 @@ from isobench.journal import ABRecord, StoredRun
 from isobench.model import Side
 from isobench.reports.gate_metrics import Rule, judged
 from isobench.reports.gate_pairs import Comparison, Pairs, comparisons, pairs
-from isobench.reports.gate_policy import Policy, check_matches
+from isobench.reports.gate_policy import SOURCE, Policy, check_matches
 from isobench.reports.gate_stage import fault, medians, stage
 from isobench.reports.gate_threshold import threshold
 from isobench.reports.gate_values import Stage, Threshold, Unjudged, Verdict
@@ -52,14 +52,14 @@ def ab_of(run: StoredRun) -> ABRecord:
     return run.record.ab
 
 
-def screen(run: StoredRun, policy: Policy) -> tuple[Screening, ...]:
+def screen(run: StoredRun, policy: Policy, source: str = SOURCE) -> tuple[Screening, ...]:
     """Everything that was measured, in the order of the report.
 
     Raises as :func:`isobench.reports.gate.judge`.
     """
     ab = ab_of(run)
     found = comparisons(run, ab)
-    check_matches(policy, [comparison.subject for comparison in found])
+    check_matches(policy, [comparison.subject for comparison in found], source)
     return tuple(one for comparison in found for one in _of_comparison(comparison, ab, policy))
 
 

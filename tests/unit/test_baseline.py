@@ -12,13 +12,13 @@ from scipy import stats
 from tests.ab_runs import Made, ab_run, starts, with_record
 
 from isobench.cli import main
-from isobench.errors import BaselineError, OutputError
+from isobench.errors import BaselineError, OutputError, PolicyError
 from isobench.journal import StoredRun, ToolRecord
 from isobench.journal_writer import Journal
 from isobench.model import Side
 from isobench.reports.baseline import find, promote, read, stored
 from isobench.reports.baseline_compare import BaselineReport, against, shift
-from isobench.reports.gate_policy import DEFAULT_POLICY
+from isobench.reports.gate_policy import DEFAULT_POLICY, Policy, parse_policy
 from isobench.reports.gate_values import Verdict
 
 RUNC = {"runc": ToolRecord("/usr/bin/runc", "1.1.5", "ab" * 32)}
@@ -243,6 +243,19 @@ def test_interval_of_a_shift_is_the_test_turned_round() -> None:
     ):
         p = stats.mannwhitneyu(after - value, before, method="asymptotic", use_continuity=False).pvalue
         assert (p < 0.06) == rejected
+
+
+def test_threshold_about_nothing_is_told_whatever_is_held(tmp_path: Path) -> None:
+    def of(isolator: str) -> Policy:
+        table = {"benchmark": "startup", "metric": "ready", "relative": 0.2, "reason": "slow"}
+        return parse_policy({"threshold": [{**table, "isolator": isolator}]})
+
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+    for run, there, nowhere in ((ordinary(), "old", "new"), (passing(), "new", "nev")):
+        base = find(tmp_path, "main", run.record)
+        assert against(run, base, of(there), "mine.toml").entries
+        with pytest.raises(PolicyError, match=rf'mine\.toml: .* isolator: found "{nowhere}"'):
+            against(run, base, of(nowhere), "mine.toml")
 
 
 def written(run: StoredRun, folder: Path) -> str:

@@ -61,7 +61,7 @@ def matrix(place: Path, factor: float = 1.0, *, bad: bool = False) -> str:
     return str(file)
 
 
-def compare(place: Path, factor: float, *more: str, **how: Any) -> list[str]:  # noqa: ANN401
+def compare(place: Path, factor: float = 1.0, *more: str, **how: Any) -> list[str]:  # noqa: ANN401
     return [
         *("ab", matrix(place, factor, **how), "--a", "old", "--b", "new", "--starts", "5"),
         *("--out", "run", *more),
@@ -137,6 +137,27 @@ def test_gate_judges_a_run_again_with_other_thresholds(
     code, out, _ = isobench("gate", "run", "--policy", "gate.toml", "--json")
     assert (code, [one["verdict"] for one in json.loads(out)["judgements"]]) == (0, ["equivalent"])
     assert isobench("gate", "run")[0] == 1
+
+
+def test_threshold_about_nothing_is_told_before_anything_is_measured(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    Path("mine.toml").write_text(
+        '[[threshold]]\nbenchmark = "fake"\nmetric = "ready"\nisolator = "nev"\n'
+        'relative = 0.5\nreason = "known to be slow"\n'
+    )
+    for starts in ((), ("--starts", "5"), ("--plan",)):
+        words = ("ab", matrix(place), "--a", "old", "--b", "new", "--policy", "mine.toml", *starts)
+        code, _, err = isobench(*words, "--out", "run")
+        assert code == 2
+        assert 'mine.toml: [[threshold]] 1 isolator: found "nev" (did you mean "new"?)' in err
+    assert not Path("run").exists()
+    assert not Path("run-pilot").exists()
+
+    isobench(*compare(place))
+    code, _, err = isobench("gate", "run", "--policy", "mine.toml")
+    assert code == 2
+    assert "mine.toml: [[threshold]] 1 isolator" in err
 
 
 def test_plan_is_made_from_earlier_runs_and_told_before_anything_is_measured(

@@ -105,6 +105,7 @@ def ab(
         policy=verdicts.policy(policy, strict=strict, allow_missing=allow_missing),
         out=out,
         tune=tune,
+        policy_file=policy,
     )
     if plan:
         ab_run.show_plan(wanted, json=json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from isobench.lab import Lab, this_host
 from isobench.reports import gate_history, units
 from isobench.reports.gate import candidates, judge
 from isobench.reports.gate_plan import Plan, PlanLine, plan
-from isobench.reports.gate_policy import Subject, parse_policy
+from isobench.reports.gate_policy import SOURCE, Subject, check_matches, parse_policy
 from isobench.reports.gate_values import Scale
 from isobench.sides import Sides, two_sides
 from isobench.state import state_dir
@@ -41,6 +42,7 @@ class Wanted:
     policy: Policy
     out: Path | None
     tune: bool
+    policy_file: Path | None = None
 
 
 def history_file() -> Path:
@@ -50,9 +52,9 @@ def history_file() -> Path:
 
 def show_plan(wanted: Wanted, *, json: bool) -> None:
     """Print what would be done; starts nothing."""
-    _, ab = two_sides(wanted.matrix, wanted.sides)  # a wrong name is told first
-    lab = this_host()
-    made = _planned(wanted, ab, _history(wanted, ab, lab))
+    matrix, ab = two_sides(wanted.matrix, wanted.sides)  # a wrong name is told first
+    subjects = _subjects(wanted, matrix, ab)
+    made = _planned(wanted, subjects, _history(wanted, ab, this_host()))
     if json:
         output.print_json(as_json(made))
     elif made.lines:
@@ -66,7 +68,8 @@ def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
 
     ``keep``: write the report, and remember for later plans how far things alike lay apart.
     """
-    _, ab = two_sides(wanted.matrix, wanted.sides)
+    matrix, ab = two_sides(wanted.matrix, wanted.sides)
+    subjects = _subjects(wanted, matrix, ab)
     lab = this_host()
     entries = _history(wanted, ab, lab)
     if not entries and wanted.sides.starts is None:
@@ -74,7 +77,7 @@ def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
         if (found := _pilot(wanted, lab)) is None:
             return None
         entries = found
-    made = _planned(wanted, ab, entries)
+    made = _planned(wanted, subjects, entries)
     _print_plan(wanted, made)
     matrix, ab = two_sides(wanted.matrix, replace(wanted.sides, starts=wanted.sides.starts or made.starts))
     ab = replace(ab, detect=wanted.detect, policy=wanted.policy.tables(), noise=_noise(made, entries))
@@ -128,17 +131,23 @@ def _pilot(wanted: Wanted, lab: Lab) -> tuple[AAEntry, ...] | None:
     return found
 
 
-def _planned(wanted: Wanted, ab: ABRecord, entries: tuple[AAEntry, ...]) -> Plan:
-    subjects = {
+def _subjects(wanted: Wanted, matrix: Matrix, ab: ABRecord) -> Mapping[str, Subject]:
+    """What is compared, by name; a threshold that is about none of it is told before anything is measured."""
+    found = {
         ab.comparison(cell): Subject(
             benchmark=cell.benchmark,
             isolators=frozenset({ab.a, ab.b, ab.control} if ab.by == "isolator" else {cell.isolator}),
             workloads=frozenset({ab.a, ab.b, ab.control} if ab.by == "workload" else {cell.workload}),
         )
-        for _, _, cells in two_sides(wanted.matrix, wanted.sides)[0].cells()
+        for _, _, cells in matrix.cells()
         for cell in cells
         if ab.side(cell.isolator, cell.workload)
     }
+    check_matches(wanted.policy, found.values(), str(wanted.policy_file or SOURCE))
+    return found
+
+
+def _planned(wanted: Wanted, subjects: Mapping[str, Subject], entries: tuple[AAEntry, ...]) -> Plan:
     return plan(
         entries,
         subjects,

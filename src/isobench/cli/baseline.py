@@ -70,16 +70,17 @@ def listing(*, store: Store = DEFAULT_STORE, json: Json = False) -> None:
         output.note(f"{store}: nothing is kept there")
 
 
-def hold(run: StoredRun, name: str, store: Path, policy: Policy, *, json: bool) -> None:
+def hold(run: StoredRun, name: str, store: Path, policy: Policy, source: str, *, json: bool) -> None:
     """Say what became of a run since its baseline; it warns, and fails nothing.
 
-    Raises :class:`isobench.errors.BaselineError` where there is none for the host of the run.
+    Raises :class:`isobench.errors.BaselineError` where there is none for the host of the run, and as
+    :func:`isobench.reports.baseline_compare.against`.
     """
     from isobench.reports import baseline_text
     from isobench.reports.baseline import find
     from isobench.reports.baseline_compare import against
 
-    report = against(run, find(store, name, run.record), policy)
+    report = against(run, find(store, name, run.record), policy, source)
     if json:
         output.print_json(as_json(report))
     else:

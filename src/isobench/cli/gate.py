@@ -67,10 +67,10 @@ def gate(
     from isobench.reports.gate import judge
 
     run = load(folder)
+    source = str(policy or folder / "run.json")
     asked = verdicts.policy(policy, strict=strict, allow_missing=allow_missing, recorded=run.record.ab)
     if baseline is not None:
-        stored.hold(run, baseline, store, asked, json=json)
+        stored.hold(run, baseline, store, asked, source, json=json)
         return
-    verdicts.tell(
-        verdicts.Judged(folder, judge(run, asked)), markdown=markdown, junit=junit, github=github, json=json
-    )
+    judged = verdicts.Judged(folder, judge(run, asked, source))
+    verdicts.tell(judged, markdown=markdown, junit=junit, github=github, json=json)
