@@ -67,6 +67,8 @@ class Plan:
     starts: int | None
     """Starts a side and block, the most that any comparison needs; None: as the matrix has it."""
     lines: tuple[PlanLine, ...]
+    unknown: tuple[str, ...] = ()
+    """The comparisons nothing is known of yet; they have no line."""
 
     @property
     def stage_s(self) -> float:
@@ -84,7 +86,7 @@ def plan(
     detect: float | None = None,
     starts: int | None = None,
 ) -> Plan:
-    """The plan for comparisons of which there is a history; ``subjects`` has them by name.
+    """The plan for comparisons; ``subjects`` has them by name. Those without a history are only named.
 
     ``detect``: the change as a ratio to be seen; None: twice the threshold of each metric. ``starts``: so
     many are asked for, and the plan only tells what they show.
@@ -98,7 +100,10 @@ def plan(
     if starts is None:
         needed = [k for one in known if (k := one.starts(policy, blocks, detect)) is not None]
         starts = max(needed, default=None)
-    return Plan(blocks, starts, tuple(one.line(policy, blocks, detect, starts) for one in known))
+    lines = tuple(one.line(policy, blocks, detect, starts) for one in known)
+    with_history = {one.comparison for one in known}
+    unknown = dict.fromkeys(one.comparison for one in asked if one.comparison not in with_history)
+    return Plan(blocks, starts, lines, tuple(unknown))
 
 
 def _is_about(entry: AAEntry, comparison: str, rule: Rule) -> bool:

@@ -181,6 +181,48 @@ def test_plan_is_made_from_earlier_runs_and_told_before_anything_is_measured(
     assert plan["comparisons"][0]["runs"] == 2
 
 
+def test_pilot_is_announced_with_what_it_measures_and_how_long(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    words = ("ab", matrix(place), "--a", "old", "--b", "new", "--plan")
+    _, _, err = isobench(*words)
+    assert "in fake/ready: a comparison of it with itself comes first, 12 blocks of fake, about 0 s" in err
+    _, out, _ = isobench(*words, "--json")
+    told = json.loads(out)
+    assert told["pilot_s"] == pytest.approx(3 * 12 * 8 * 0.001)
+    assert told["unknown"] == [{"comparison": "fake/ready", "stage_s": pytest.approx(3 * 20 * 3 * 0.001)}]
+
+
+def test_starts_given_without_history_are_planned_with_their_time_and_what_is_not_known(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    _, _, err = isobench(*compare(place))
+    plan = err[: err.index("60/60 fake/")]
+    assert "old (A) against new (B): 20 blocks of 5 starts a side" in plan
+    assert "nothing is known yet of how far old differs from itself on this host in fake/ready: what" in plan
+    assert "about 0 s, and as long again for what has to be seen twice; what is not known as its" in plan
+    assert not Path("run-pilot").exists()
+
+
+def test_comparison_that_is_new_among_known_ones_is_named_and_has_a_pilot_of_its_own(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    isobench(*compare(place))
+    file = Path("matrix.toml")
+    file.write_text(file.read_text() + '[fake]\nworkloads = ["ready", "hold"]\n')
+    words = ("ab", "matrix.toml", "--a", "old", "--b", "new")
+
+    _, _, err = isobench(*words, "--plan")
+    assert "differs from itself on this host in fake/hold: a comparison of it with itself" in err
+    assert "\nfake/ready ready " in err
+    assert "\nfake/hold " in err
+    assert "comes with the verdict only" not in err
+    code, _, err = isobench(*words, "--out", "both")
+    assert code == 0
+    assert ("fake/old/hold", 11) in load(place / "both-pilot").done
+    assert "\nfake/hold ready " in err[err.index("72/72") :]
+
+
 def test_interrupted_comparison_is_finished_and_judged_by_resume(
     place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,17 @@ def test_starts_asked_for_are_kept_and_their_effect_told() -> None:
 def test_comparison_without_history_has_no_plan() -> None:
     assert planned().lines == ()
     assert planned().starts is None
+    assert planned().unknown == ("startup/ready",)
+
+
+def test_comparison_without_history_is_named_beside_those_that_have_one() -> None:
+    def subject(benchmark: str) -> Subject:
+        return Subject(benchmark, frozenset({"old", "new"}), frozenset({"ready"}))
+
+    there = {**READY, "memory/ready": subject("memory"), "timer/host": subject("timer")}
+    made = plan((entry(),), there, DEFAULT_POLICY, blocks=20)
+    assert [line.comparison for line in made.lines] == ["startup/ready"]
+    assert made.unknown == ("memory/ready",)  # of what is not judged there is nothing to be known
 
 
 def test_plan_keeps_its_promise_in_simulated_runs() -> None:

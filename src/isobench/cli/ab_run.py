@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isobench import engine
-from isobench.cli import output, progress
+from isobench.cli import ab_plan, output, progress
 from isobench.cli.progress import duration
 from isobench.cli.report import REPORT_FILE, write
 from isobench.cli.verdicts import Judged
 from isobench.journal import ABRecord, load
 from isobench.lab import Lab, this_host
-from isobench.reports import gate_history, units
+from isobench.plan import narrow, plan_lines
+from isobench.reports import gate_history
 from isobench.reports.gate import candidates, judge
-from isobench.reports.gate_plan import Plan, PlanLine, plan
+from isobench.reports.gate_plan import Plan, plan
 from isobench.reports.gate_policy import SOURCE, Subject, check_matches, parse_policy
 from isobench.reports.gate_values import Scale
 from isobench.sides import Sides, two_sides
@@ -55,12 +56,11 @@ def show_plan(wanted: Wanted, *, json: bool) -> None:
     matrix, ab = two_sides(wanted.matrix, wanted.sides)  # a wrong name is told first
     subjects = _subjects(wanted, matrix, ab)
     made = _planned(wanted, subjects, _history(wanted, ab, this_host()))
+    told, pilot = _to_tell(wanted, made), _pilot_of(wanted, subjects, made)
     if json:
-        output.print_json(as_json(made))
-    elif made.lines:
-        _print_plan(wanted, made)
+        output.print_json(ab_plan.as_json(told, pilot and pilot.expected_s))
     else:
-        output.note(_no_history(wanted))
+        ab_plan.tell(told, pilot and pilot.announced)
 
 
 def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
@@ -72,14 +72,15 @@ def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
     subjects = _subjects(wanted, matrix, ab)
     lab = this_host()
     entries = _history(wanted, ab, lab)
-    if not entries and wanted.sides.starts is None:
-        output.note(_no_history(wanted))
-        if (found := _pilot(wanted, lab)) is None:
-            return None
-        entries = found
     made = _planned(wanted, subjects, entries)
-    _print_plan(wanted, made)
-    matrix, ab = two_sides(wanted.matrix, replace(wanted.sides, starts=wanted.sides.starts or made.starts))
+    if (pilot := _pilot_of(wanted, subjects, made)) is not None:
+        output.note(pilot.announced)
+        if (found := _measured(pilot, wanted, lab)) is None:
+            return None
+        entries = (*entries, *found)
+        made = _planned(wanted, subjects, entries)
+    ab_plan.tell(_to_tell(wanted, made))
+    matrix, ab = two_sides(wanted.matrix, _with_starts(wanted, made))
     ab = replace(ab, detect=wanted.detect, policy=wanted.policy.tables(), noise=_noise(made, entries))
     with progress.shown(output.console(stderr=True)) as observer:
         outcome = engine.run(matrix, wanted.out, observer, lab, tune=wanted.tune, ab=ab)
@@ -117,13 +118,38 @@ def _history(wanted: Wanted, ab: ABRecord, lab: Lab) -> tuple[AAEntry, ...]:
     return tuple(one for one in kept if (one.host, one.subject) == (host, subject))
 
 
-def _pilot(wanted: Wanted, lab: Lab) -> tuple[AAEntry, ...] | None:
-    """A compared with itself, a run of its own; None when it was interrupted."""
+@dataclass(frozen=True, slots=True)
+class _Pilot:
+    """A compared with itself, a run of its own that the plan is made from."""
+
+    matrix: Matrix
+    ab: ABRecord
+    announced: str
+    """What it is for, and how long it takes."""
+    expected_s: float
+
+
+def _pilot_of(wanted: Wanted, subjects: Mapping[str, Subject], made: Plan) -> _Pilot | None:
+    """For the benchmarks of which something is not known; None where all is, or the starts are given."""
+    unknown = _to_tell(wanted, made).unknown
+    if not unknown or wanted.sides.starts is not None:
+        return None
+    benchmarks = list(dict.fromkeys(subjects[name].benchmark for name in unknown))
     sides = Sides(wanted.sides.a, wanted.sides.a, PILOT_BLOCKS, PILOT_STARTS)
-    matrix, ab = two_sides(wanted.matrix, sides)
+    matrix, ab = two_sides(narrow(wanted.matrix, (), benchmarks), sides)
+    expected_s = sum(line.expected_s for line in plan_lines(matrix))
+    announced = (
+        f"{ab_plan.not_known(wanted.sides, unknown)}: a comparison of it with itself comes first, "
+        f"{PILOT_BLOCKS} blocks of {', '.join(benchmarks)}, about {duration(expected_s)}"
+    )
+    return _Pilot(matrix, ab, announced, expected_s)
+
+
+def _measured(pilot: _Pilot, wanted: Wanted, lab: Lab) -> tuple[AAEntry, ...] | None:
+    """None when it was interrupted."""
     out = None if wanted.out is None else wanted.out.with_name(f"{wanted.out.name}-pilot")
     with progress.shown(output.console(stderr=True)) as observer:
-        outcome = engine.run(matrix, out, observer, lab, tune=wanted.tune, ab=ab)
+        outcome = engine.run(pilot.matrix, out, observer, lab, tune=wanted.tune, ab=pilot.ab)
     if _broken_off(outcome):
         return None
     found = gate_history.entries_of(load(outcome.folder), pilot=True)
@@ -158,6 +184,16 @@ def _planned(wanted: Wanted, subjects: Mapping[str, Subject], entries: tuple[AAE
     )
 
 
+def _with_starts(wanted: Wanted, made: Plan) -> Sides:
+    return replace(wanted.sides, starts=wanted.sides.starts or made.starts)
+
+
+def _to_tell(wanted: Wanted, made: Plan) -> ab_plan.ToTell:
+    expected_s = ab_plan.forecast(*two_sides(wanted.matrix, _with_starts(wanted, made)))
+    unknown = {name: expected_s[name] for name in made.unknown if name in expected_s}
+    return ab_plan.ToTell(wanted.sides, made, unknown)
+
+
 def _noise(made: Plan, entries: tuple[AAEntry, ...]) -> dict[str, float]:
     """How far things alike usually lie apart, by comparison: of the first metric, which it is about."""
     found: dict[str, float] = {}
@@ -175,70 +211,3 @@ def _broken_off(outcome: Outcome) -> bool:
     output.note(f"interrupted; everything measured is kept in {outcome.folder}")
     output.note(f"to measure the rest and to judge it: {outcome.resume_command}")
     return True
-
-
-def _no_history(wanted: Wanted) -> str:
-    return (
-        f"nothing is known yet of how far {wanted.sides.a} differs from itself on this host: "
-        f"a comparison of it with itself comes first ({PILOT_BLOCKS} blocks)"
-    )
-
-
-def as_json(made: Plan) -> dict[str, Any]:
-    """The plan as plain values; the keys are part of the interface."""
-    return {
-        "blocks": made.blocks,
-        "starts": made.starts,
-        "stage_s": round(made.stage_s, 3),
-        "comparisons": [
-            {
-                **asdict(line),
-                "metric": line.metric.name,
-                "unit": line.metric.unit,
-                "scale": line.metric.scale.value,
-                "threshold": line.threshold.delta,
-                "threshold_from": line.threshold.source.value,
-            }
-            for line in made.lines
-        ],
-    }
-
-
-def _print_plan(wanted: Wanted, made: Plan) -> None:
-    """On standard error: it is no result."""
-    from rich.table import Table
-
-    console = output.console(stderr=True)
-    sides = wanted.sides
-    starts = sides.starts or made.starts
-    each = f" of {starts} starts a side" if starts else ""
-    console.print(f"{sides.a} (A) against {sides.b} (B): {sides.blocks} blocks{each}", soft_wrap=True)
-    if not made.lines:
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("comparison", overflow="fold")
-    for title in ("A", "threshold", "seen 4 in 5", "seen 19 in 20", "one stage"):
-        table.add_column(title, justify="right")
-    for line in made.lines:
-        form = _form(line)
-        table.add_row(
-            f"{line.comparison} {line.metric.name}",
-            units.quantity(line.a, line.metric.unit),
-            *(form(value) for value in (line.threshold.delta, line.detectable, line.sure)),
-            duration(line.stage_s),
-        )
-    console.print(table)
-    for line in made.lines:
-        if line.lack:
-            what = f"{line.comparison} {line.metric.name}: a change of {_form(line)(line.wanted)}"
-            output.note(f"{what} would not be seen: {line.lack}")
-    output.note(
-        f"about {duration(made.stage_s)}, and as long again for what has to be seen twice; "
-        f"planned from {max(line.runs for line in made.lines)} earlier run(s)"
-    )
-
-
-def _form(line: PlanLine) -> units.Format:
-    if line.metric.scale is Scale.RATIO:
-        return units.percent
-    return lambda value: units.quantity(value, line.metric.unit)
