@@ -30,6 +30,7 @@ from isobench.reports.gate import judge
 from isobench.reports.gate_metrics import judged
 from isobench.reports.gate_pairs import value_of
 from isobench.reports.gate_policy import Policy
+from isobench.reports.gate_values import Verdict
 
 DEFAULT_STORE = Path("baselines")
 DEFAULT_NAME = "main"
@@ -81,7 +82,8 @@ def digest(of_conditions: Mapping[str, Any]) -> str:
 def promote(run: StoredRun, policy: Policy, store: Path, name: str = DEFAULT_NAME) -> Path:
     """Keep the baseline side of a run that passed its gate; one of that name and host is replaced.
 
-    Raises :class:`isobench.errors.BaselineError` for a run that did not pass and a name unfit for a file,
+    Raises :class:`isobench.errors.BaselineError` for a run that did not pass or of which nothing could be
+    told, and for a name unfit for a file,
     :class:`isobench.errors.OutputError` when the store cannot be written, and as
     :func:`isobench.reports.gate.judge` does.
     """
@@ -94,6 +96,11 @@ def promote(run: StoredRun, policy: Policy, store: Path, name: str = DEFAULT_NAM
     if not report.ok:
         raise BaselineError(
             f"{report.run_id} did not pass its gate ({report.outcome}): only one that did becomes a baseline",
+            remedy="isobench gate DIR",
+        )
+    if not (report.of(Verdict.EQUIVALENT) or report.of(Verdict.IMPROVEMENT)):
+        raise BaselineError(
+            f"{report.run_id} becomes no baseline: of none of its figures it could be told if they changed",
             remedy="isobench gate DIR",
         )
     baseline = Baseline(name, now_utc(), conditions(run.record), run.record, tuple(figures(run)))

@@ -85,6 +85,16 @@ def test_run_that_did_not_pass_becomes_no_baseline(run: StoredRun, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_run_of_which_nothing_could_be_told_becomes_no_baseline(tmp_path: Path) -> None:
+    noisy = starts(noise=0.12, seed=3)
+    with pytest.raises(BaselineError, match="of none of its figures it could be told"):
+        promote(ab_run(noisy), DEFAULT_POLICY, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+    beside = ab_run(noisy, starts(workload="calm"))
+    assert promote(beside, DEFAULT_POLICY, tmp_path).exists()
+
+
 @pytest.mark.parametrize("name", ["", "../main", "a b", ".hidden", "x" * 60, "a/b"])
 def test_name_unfit_for_a_file_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(BaselineError, match="cannot be the name of a baseline"):

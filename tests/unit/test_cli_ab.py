@@ -259,6 +259,8 @@ def test_interrupted_comparison_is_finished_and_judged_by_resume(
         (("gate",), "the folder of a run is missing"),
         (("gate", "nowhere"), "nowhere: there is no such folder"),
         (("gate", "nowhere", "--self-test"), "cannot go with nowhere"),
+        (("gate", "--self-test", "--junit", "j.xml", "--policy", "p.toml"), "leave out --junit, --policy"),
+        (("gate", "nowhere", "--store", "kept"), "--store kept is of no use here"),
         (
             ("ab", "--a", "bare", "--b", "runc", "--policy", "none.toml"),
             "none.toml: the thresholds cannot be read",
@@ -278,6 +280,27 @@ def test_ordinary_run_has_no_verdict(place: Path, isobench: Callable[..., tuple[
     code, _, err = isobench("gate", "plain")
     assert code == 2
     assert "plain" in err or "compares nothing" in err
+
+
+def test_options_of_a_verdict_are_refused_where_a_baseline_gives_none(
+    isobench: Callable[..., tuple[int, str, str]], place: Path
+) -> None:
+    isobench(*compare(place))
+    isobench("baseline", "promote", "run")
+    assert isobench("gate", "run", "--baseline", "main")[0] == 0
+
+    for words in (
+        ("--junit", "j.xml"),
+        ("--markdown", "m.md"),
+        ("--github",),
+        ("--strict",),
+        ("--allow-missing",),
+    ):
+        code, out, err = isobench("gate", "run", "--baseline", "main", *words)
+        assert (code, out) == (2, "")
+        assert f"--baseline gives no verdict and cannot go with {words[0]}" in err
+    assert not Path("j.xml").exists()
+    assert not Path("m.md").exists()
 
 
 @pytest.mark.parametrize(("text", "value"), [("10%", 0.1), ("0.1", 0.1), (" 2.5 %", 0.025)])

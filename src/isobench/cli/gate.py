@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -52,16 +53,29 @@ def gate(
     Exits with 1 for a regression, 3 for a host that was too restless (with --strict: for anything that could
     not be shown), 4 when something is missing.
     """
+    of_verdicts = {
+        "--strict": strict,
+        "--allow-missing": allow_missing,
+        "--markdown": markdown is not None,
+        "--junit": junit is not None,
+        "--github": github,
+    }
+    of_baselines = {"--baseline": baseline is not None, "--store": store != stored.DEFAULT_STORE}
     if self_test:
         from isobench.cli import selftest
 
         if folder is not None:
             raise UsageError(f"--self-test measures by itself and cannot go with {folder}")
+        _refuse("--self-test", {**of_verdicts, **of_baselines, "--policy": policy is not None})
         selftest.check(json=json)
         return
     if folder is None:
         raise UsageError(
             "the folder of a run is missing", remedy="isobench gate DIR, or isobench gate --self-test"
+        )
+    if baseline is None and of_baselines["--store"]:
+        raise UsageError(
+            f"--store {store} is of no use here: no baseline is asked for", remedy="--baseline NAME"
         )
     from isobench.journal import load
     from isobench.reports.gate import judge
@@ -70,7 +84,15 @@ def gate(
     source = str(policy or folder / "run.json")
     asked = verdicts.policy(policy, strict=strict, allow_missing=allow_missing, recorded=run.record.ab)
     if baseline is not None:
+        _refuse("--baseline", of_verdicts)
         stored.hold(run, baseline, store, asked, source, json=json)
         return
     judged = verdicts.Judged(folder, judge(run, asked, source))
     verdicts.tell(judged, markdown=markdown, junit=junit, github=github, json=json)
+
+
+def _refuse(task: str, options: Mapping[str, bool]) -> None:
+    """Raise UsageError for options that were given and would do nothing."""
+    if given := [name for name, there in options.items() if there]:
+        named = ", ".join(given)
+        raise UsageError(f"{task} gives no verdict and cannot go with {named}", remedy=f"leave out {named}")
