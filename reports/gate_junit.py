@@ -81,10 +81,11 @@ def _end(verdict: Verdict, report: GateReport) -> str:
 
 
 def _figures(row: Row) -> str:
+    limit_from = f"limit by {row.limit_from}\n" if row.limit_from else ""
     return (
         f"{row.verdict.value}: A {row.a}, B {row.b}, B to A {row.change} ({row.interval}), "
         f"limit {row.limit}, sees {row.sees}, control {row.control}, p {row.p}, blocks {row.blocks}\n"
-        f"{row.reason}\n"
+        f"{row.reason}\n{limit_from}"
     )
 
 

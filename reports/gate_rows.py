@@ -3,13 +3,13 @@
 Words that come from elsewhere (names, reasons of a journal) are in here as they are: each face escapes them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from isobench.reports import units
 from isobench.reports.gate_metrics import judged
-from isobench.reports.gate_values import GateReport, Judgement, Metric, Outcome, Verdict, changed
-from isobench.reports.gate_words import change, detectable, limits, stage_change
+from isobench.reports.gate_values import GateReport, Judgement, Metric, Outcome, Source, Verdict, changed
+from isobench.reports.gate_words import change, detectable, limit_from, limits, stage_change
 from isobench.reports.verdict import Caution
 
 ORDER = (
@@ -45,6 +45,8 @@ class Row:
     interval: str
     limit: str
     """Of no interest up to here: ``±5.00 %``."""
+    limit_from: str
+    """``gate.toml: …``, where it is not the metric's own; else empty."""
     sees: str
     """The change that would have been found."""
     p: str
@@ -91,6 +93,8 @@ def about(report: GateReport) -> str:
     asked = (
         "" if report.detect is None else f", to see a change of {units.percent(report.detect).lstrip('+')}"
     )
+    if any(one.threshold and one.threshold.source is Source.DETECT for one in report.judgements):
+        asked += " with limits of half of it"
     return f"{report.b} (B) against {report.a} (A) in {report.blocks} blocks{asked}; run {report.run_id}"
 
 
@@ -111,6 +115,7 @@ LEGEND = (
 )
 
 _NAMED = 3
+"""Figures that a sentence names."""
 _NOT_WHOLE = "The run is not whole."
 
 
@@ -120,6 +125,7 @@ def _cautions(report: GateReport) -> Iterator[Caution]:
     if report.unfit:
         signs = "; ".join(f"{one.name} {one.found}, at most {one.limit}" for one in report.unfit)
         yield Caution("The host was not fit", f"{signs}.", remedy="isobench doctor")
+    yield from _limits(report)
     for warning in report.warnings:
         yield Caution("The journal is damaged", warning, loud=False)
     if lines := [f"{_unjudged_name(one.comparison, one.metric)}: {one.reason}" for one in report.unjudged]:
@@ -128,6 +134,32 @@ def _cautions(report: GateReport) -> Iterator[Caution]:
 
 
 _LISTED = 10
+
+
+def _limits(report: GateReport) -> Iterator[Caution]:
+    """Where limits come from that are none of the metrics' own; of those by --detect tells :func:`about`."""
+    by: dict[tuple[Source, str], list[str]] = {}
+    for one in report.judgements:
+        if one.threshold is not None:
+            source = one.threshold.source
+            reason = _OF_NOISE if source is Source.NOISE else one.threshold.reason.rstrip(".")
+            shown = f"{name(one)} {limits(one.threshold, one.metric)}"
+            by.setdefault((source, reason), []).append(shown)
+    for source, title in _LIMITS.items():
+        told = [f"{_some(names)}: {reason}." for (of, reason), names in by.items() if of is source]
+        for text in told[:_LISTED]:
+            yield Caution(title, text, loud=False)
+        if len(told) > _LISTED:
+            yield Caution(title, f"And {len(told) - _LISTED} more.", loud=False)
+
+
+_LIMITS = {Source.FILE: "Limit by gate.toml", Source.NOISE: "Limit by the noise of the host"}
+_OF_NOISE = "things alike lay so far apart in earlier runs on this host"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _unjudged_name(comparison: str, metric: str) -> str:
@@ -147,6 +179,7 @@ def row(one: Judgement) -> Row:
         change=units.NONE if known is None else change(known.value, metric),
         interval=units.interval(interval, lambda value: change(value, metric)),
         limit=units.NONE if one.threshold is None else limits(one.threshold, metric),
+        limit_from="" if one.threshold is None else limit_from(one.threshold),
         sees=detectable(one),
         p=units.NONE if one.p is None else p_value(one.p),
         blocks=_blocks(one),

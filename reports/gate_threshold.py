@@ -47,7 +47,7 @@ def _limits(
     rule: Rule, size: _Size, override: ThresholdTable | None, detect: float | None, noise: float | None
 ) -> Iterator[Threshold]:
     half = detect / 2 if detect and rule.relative is not None else inf
-    asked = f"half of the {units.percent(detect or 0)} asked for"
+    asked = f"half of the {units.percent(detect or 0).lstrip('+')} asked for"
     if override and override.relative is not None:
         yield Threshold(size.of_ratio(override.relative), Source.FILE, override.reason)
     elif rule.relative is not None:

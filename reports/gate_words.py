@@ -1,7 +1,7 @@
 """Changes and thresholds as the gate says them; the same on every face."""
 
 from isobench.reports import units
-from isobench.reports.gate_values import Judgement, Metric, Scale, Stage, Threshold, changed
+from isobench.reports.gate_values import Judgement, Metric, Scale, Source, Stage, Threshold, changed
 
 
 def size(amount: float, metric: Metric) -> str:
@@ -24,6 +24,12 @@ def change(amount: float, metric: Metric) -> str:
 def limits(threshold: Threshold, metric: Metric) -> str:
     """``±5.00 %``."""
     return f"±{size(threshold.delta, metric)}"
+
+
+def limit_from(threshold: Threshold) -> str:
+    """``gate.toml: known to be slow``; empty for the thresholds that a metric has of its own."""
+    own = threshold.source in {Source.DEFAULT, Source.FLOOR}
+    return "" if own else f"{threshold.source.value}: {threshold.reason}"
 
 
 def stage_change(stage: Stage, metric: Metric) -> str:

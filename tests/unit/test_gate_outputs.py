@@ -18,10 +18,10 @@ from isobench.journal import StoredRun
 from isobench.journal_writer import Journal
 from isobench.model import Sample, Side, Status
 from isobench.reports import gate_github, gate_rows
-from isobench.reports.gate import Check, GateReport, Verdict, judge
+from isobench.reports.gate import Check, GateReport, Source, Verdict, judge
 from isobench.reports.gate_json import as_json
 from isobench.reports.gate_junit import as_junit
-from isobench.reports.gate_policy import DEFAULT_POLICY
+from isobench.reports.gate_policy import DEFAULT_POLICY, parse_policy
 from isobench.reports.gate_section import gate_part
 from isobench.reports.gate_text import as_markdown, render
 from isobench.reports.html import page
@@ -96,7 +96,13 @@ def hostile() -> GateReport:
     """Every string that comes from elsewhere is hostile."""
     report = report_of(broken(HOSTILE))
     found = [
-        replace(one, comparison=f"{one.comparison}{HOSTILE}", reason=HOSTILE, cells={})
+        replace(
+            one,
+            comparison=f"{one.comparison}{HOSTILE}",
+            reason=HOSTILE,
+            cells={},
+            threshold=one.threshold and replace(one.threshold, source=Source.FILE, reason=HOSTILE),
+        )
         for one in (*report.judgements, *report_of(mixed()).judgements)
     ]
     return replace(
@@ -144,6 +150,59 @@ def test_rows_stand_in_the_order_of_what_matters() -> None:
         Verdict.IMPROVEMENT,
         Verdict.EQUIVALENT,
     ]
+
+
+FACES: tuple[Callable[[GateReport], str], ...] = (
+    in_terminal,
+    as_markdown,
+    as_junit,
+    gate_github.annotations,
+    lambda report: json.dumps(as_json(report)),
+)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_limit_of_gate_toml_is_told_with_its_reason_where_it_passed_too(
+    face: Callable[[GateReport], str],
+) -> None:
+    table = {"benchmark": "startup", "metric": "ready", "relative": 0.4, "reason": "Two speeds since July."}
+    report = judge(ab_run(starts(1.2)), parse_policy({"threshold": [table]}))
+    assert report.of(Verdict.EQUIVALENT)
+    text = face(report)
+    assert "gate.toml" in text
+    assert "Two speeds since July." in text
+    assert "July.." not in text
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_limit_by_the_noise_of_the_host_is_told(face: Callable[[GateReport], str]) -> None:
+    report = report_of(ab_run(starts(1.2), noise={"startup/ready": 0.4}))
+    assert "noise" in face(report)
+    assert "noise" not in face(report_of(calm()))
+
+
+def test_limits_lowered_to_what_was_asked_for_are_told_once() -> None:
+    report = report_of(ab_run(SAME, detect=0.08))
+    assert "to see a change of 8.00 % with limits of half of it;" in gate_rows.about(report)
+    assert gate_rows.cautions(report) == ()
+    assert "half" not in gate_rows.about(report_of(ab_run(SAME, detect=0.2)))
+    assert "limit by detect: half of the" in as_junit(report)
+
+
+def test_many_limits_of_gate_toml_are_counted() -> None:
+    (one,) = report_of(calm()).judgements
+    assert one.threshold is not None
+    many = [
+        replace(one, threshold=replace(one.threshold, source=Source.FILE, reason=f"reason {number}"))
+        for number in range(12)
+    ]
+    told = gate_rows.cautions(replace(report_of(calm()), judgements=tuple(many * 5)))
+    assert len(told) == 11
+    assert (
+        told[0].text
+        == "startup/ready ±5.00 %, startup/ready ±5.00 %, startup/ready ±5.00 % and 2 more: reason 0."
+    )
+    assert told[-1].text == "And 2 more."
 
 
 def test_row_of_a_second_stage_names_the_blocks_of_both() -> None:
@@ -366,6 +425,14 @@ class TestPage:
         assert b.cell is not None
         assert (a.cell.id, b.cell.id) == ("startup/old/ready", "startup/new/ready")
 
+    def test_reason_of_a_limit_stands_on_it(self, tmp_path: Path) -> None:
+        run = calm()
+        assert run.record.ab is not None
+        table = {"benchmark": "startup", "metric": "ready", "relative": 0.08, "reason": "two speeds"}
+        ab = replace(run.record.ab, policy={"threshold": [table]})
+        html = page(summarize(write(with_record(run, ab=ab), tmp_path / "run")))
+        assert "startup/ready ±8.00 %: two speeds." in html
+
     def test_a_run_that_compares_nothing_has_none_of_it(self, run_folder: Path) -> None:
         summary = summarize(run_folder)
         assert gate_part(summary) is None
@@ -391,8 +458,6 @@ class TestPage:
         assert "<script>alert" not in html
 
 
-@pytest.mark.parametrize(
-    "make", [in_terminal, as_markdown, as_junit, gate_github.annotations, lambda r: json.dumps(as_json(r))]
-)
+@pytest.mark.parametrize("make", FACES)
 def test_equal_reports_give_equal_texts(make: Callable[[GateReport], str]) -> None:
     assert make(report_of(mixed())) == make(report_of(mixed()))
