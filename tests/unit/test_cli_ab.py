@@ -1,6 +1,11 @@
 """isobench ab and gate with scripted isolators: plans, verdicts, files, exit codes, and a kill."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import isobench as package
 from isobench import lab as lab_module
 from isobench.cli import ab_run, main
 from isobench.cli.ab import ratio
@@ -234,11 +240,12 @@ def test_interrupted_comparison_is_finished_and_judged_by_resume(
         nonlocal turns
         turns += 1
         if turns == 70:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return real(self, turn, job)
 
     monkeypatch.setattr(measuring.Measuring, "measure", interrupted)
-    _, _, err = isobench(*compare(place, 1.3))
+    code, out, err = isobench(*compare(place, 1.3))
+    assert (code, out) == (130, "")
     assert "isobench resume run" in err
     assert isobench("gate", "run")[0] == 4
 
@@ -248,6 +255,40 @@ def test_interrupted_comparison_is_finished_and_judged_by_resume(
     assert "\n51/51 fake/" in err
     assert "regression" in out
     assert {sample.block for sample in load(place / "run").samples} == set(range(40))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("starts", [("--starts", "1"), ()], ids=["comparison", "pilot"])
+def test_comparison_that_is_signalled_ends_with_no_verdict_and_the_code_of_the_signal(
+    place: Path, number: signal.Signals, starts: tuple[str, ...]
+) -> None:
+    file = Path(matrix(place))
+    file.write_text(file.read_text().replace('name = "old"', 'name = "old"\nattempt_s = 0.05'))
+    (place / "run_it.py").write_text(
+        f"import sys\nfrom pathlib import Path\nfrom isobench import fakelab, lab\n"
+        f"lab.this_host = lambda **_: fakelab.fake_lab(Path({str(place / 'lab')!r}))\n"
+        "from isobench.cli import main\nsys.exit(main(sys.argv[1:]))\n"
+    )
+    words = ("ab", str(file), "--a", "old", "--b", "new", "--out", "run", "--junit", "j.xml", *starts)
+    source = str(Path(package.__file__).parent.parent)
+    samples = place / ("run" if starts else "run-pilot") / "samples.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "run_it.py", *words],
+        env={**os.environ, "PYTHONPATH": source},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (samples.exists() and samples.stat().st_size):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate()
+
+    assert (process.returncode, out) == (128 + number, "")
+    assert err.endswith(f"to measure the rest and to judge it: isobench resume {samples.parent.name}\n")
+    assert load(samples.parent).record.status == "interrupted"
+    assert not Path("j.xml").exists()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +320,7 @@ def test_ordinary_run_has_no_verdict(place: Path, isobench: Callable[..., tuple[
     isobench("run", matrix(place), "--out", "plain", "--no-report")
     code, _, err = isobench("gate", "plain")
     assert code == 2
-    assert "plain" in err or "compares nothing" in err
+    assert "compares nothing: it has no sides" in err
 
 
 def test_options_of_a_verdict_are_refused_where_a_baseline_gives_none(
