@@ -13,7 +13,13 @@ set -- ab --a "$GATE_A" --b "$GATE_B" --out "$out"
 [ -z "${GATE_MATRIX:-}" ] || set -- "$@" "$GATE_MATRIX"
 # Split at blanks, and in no other way: nothing in it is executed or expanded.
 # shellcheck disable=SC2086
-set -- "${GATE_COMMAND:-isobench}" "$@" ${GATE_ARGS:-}
+set -- "$@" ${GATE_ARGS:-}
+# With its whole path: sudo looks for commands in places of its own.
+isobench=$(command -v "${GATE_COMMAND:-isobench}") || {
+    echo "error: ${GATE_COMMAND:-isobench}: there is no such command" >&2
+    exit 2
+}
+set -- "$isobench" "$@"
 
 if [ "$(id -u)" -ne 0 ] && sudo -n true 2> /dev/null; then
     set -- sudo -n --preserve-env=ISOBENCH_STATE "$@"
@@ -25,4 +31,8 @@ case $code in
     0 | 1 | 3 | 4) ;;
     *) exit "$code" ;;
 esac
-[ -f "$out/run.json" ] || exit "$code"
+if [ ! -f "$out/run.json" ]; then
+    # 1 would be a regression, and is what sudo says of a command that it could not start.
+    [ "$code" -ne 1 ] || code=2
+    exit "$code"
+fi

@@ -60,8 +60,8 @@ def matrix(place: Place, *factors: float) -> None:
 
 
 def gate(place: Place, **more: str) -> list[subprocess.CompletedProcess[str]]:
-    inputs = {"matrix": "matrix.toml", "a": "old", "b": "new", "args": "--starts 5", **more}
-    return run_action(place, command=str(place.command), **inputs)
+    inputs = {"matrix": "matrix.toml", "a": "old", "b": "new", "args": "--starts 5"}
+    return run_action(place, **{**inputs, "command": str(place.command), **more})
 
 
 class TestAction:
@@ -157,6 +157,66 @@ class TestAction:
         assert isobench.__version__ in done.stdout
 
 
+SUDO = """#!/bin/sh
+echo "sudo $@" >> {log}
+[ "$1" = -n ] || exit 1
+shift
+[ "$1" != true ] || exit {password}
+[ "$1" != --preserve-env=ISOBENCH_STATE ] || shift
+PATH=/usr/bin:/bin
+exec {command}
+"""
+
+
+class TestSudo:
+    """The recipe on a runner that is not root; the sudo here changes nothing but the path, as a real one."""
+
+    @pytest.fixture(autouse=True)
+    def path(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        stub(place, "id", "#!/bin/sh\necho 1000\n")
+        monkeypatch.setenv("PATH", f"{place.folder}:{os.environ['PATH']}")
+
+    def sudo(self, place: Place, *, password: int = 0, command: str = '"$@"') -> Path:
+        log = place.folder / "sudo.log"
+        stub(place, "sudo", SUDO.format(log=log, password=password, command=command))
+        return log
+
+    def test_measures_as_root_by_the_whole_path_of_a_command_sudo_would_not_find(self, place: Place) -> None:
+        log = self.sudo(place)
+        steps = gate(place, command="isobench")
+        assert [step.returncode for step in steps] == [0, 0, 0], steps[-1].stderr
+        asked, measured = log.read_text().splitlines()
+        assert asked == "sudo -n true"
+        assert measured.startswith(
+            f"sudo -n --preserve-env=ISOBENCH_STATE {place.command} ab --a old --b new "
+        )
+
+    def test_is_left_out_where_it_asks_for_a_password(self, place: Place) -> None:
+        log = self.sudo(place, password=1)
+        assert gate(place, command="isobench")[-1].returncode == 0
+        assert log.read_text() == "sudo -n true\n"
+
+    def test_code_of_what_it_cannot_start_is_no_regression(self, place: Place) -> None:
+        self.sudo(place, command="false")
+        steps = gate(place, command="isobench")
+        assert [step.returncode for step in steps] == [0, 2]
+        assert place.outputs["outcome"] == ""
+
+
+def test_command_that_is_not_there_ends_the_measurement_with_2(place: Place) -> None:
+    env = {"GATE_A": "old", "GATE_B": "new", "GATE_COMMAND": "no-isobench"}
+    done = bash(place, f"{ROOT}/ci/measure.sh", env)
+    assert (done.returncode, done.stderr) == (2, "error: no-isobench: there is no such command\n")
+
+
+def stub(place: Place, name: str, text: str) -> Path:
+    """A command of that name, before all others where the folder stands first on the path."""
+    made = place.folder / name
+    made.write_text(text)
+    made.chmod(0o755)
+    return made
+
+
 def _checkout(folder: Path) -> Path:
     """The tracked files."""
     listing = subprocess.run(
@@ -181,6 +241,23 @@ class TestGitlab:
         matrix(place, 1.3)
         assert run_gitlab(place, GATE_ARGS="--starts 5").returncode == 1
         assert '<failure message="+30.00' in (place.folder / "isobench-gate.xml").read_text()
+
+    def test_isobench_is_installed_from_its_source_where_there_is_none(self, place: Place) -> None:
+        later = place.command.rename(place.folder / "later")
+        stub(place, "isobench", "#!/bin/sh\nexit 127\n")
+        pip = f'#!/bin/sh\necho "$#: $@" >> {place.folder}/pip.log\nmv {later} {place.command}\n'
+        stub(place, "pip", pip)
+        done = run_gitlab(place, ISOBENCH_SOURCE="./a folder")
+        assert done.returncode == 0, done.stderr
+        assert (place.folder / "pip.log").read_text() == "2: install ./a folder\n"
+
+    def test_source_that_is_not_said_is_asked_for_and_is_no_regression(self, place: Place) -> None:
+        stub(place, "isobench", "#!/bin/sh\nexit 127\n")
+        stub(place, "pip", f"#!/bin/sh\ntouch {place.folder}/pip.log\n")
+        done = run_gitlab(place)
+        assert done.returncode == 2
+        assert "what to install isobench from" in done.stderr
+        assert not (place.folder / "pip.log").exists()
 
 
 def test_scripts_name_no_place_of_one_machine_and_stop_at_errors() -> None:
