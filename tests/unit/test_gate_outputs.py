@@ -284,6 +284,11 @@ class TestJson:
         report = replace(report, judgements=(*report.judgements, *gap.judgements))
         assert set(_keys(as_json(report))) == listed
 
+    def test_sources_of_a_threshold_are_those_that_the_docs_list(self) -> None:
+        docs = (Path(__file__).parents[2] / "docs" / "gate-in-ci.md").read_text()
+        (line,) = re.findall(r"^\| `judgements.threshold.source` \|(.*)\|$", docs, re.MULTILINE)
+        assert re.findall(r"`(.+?)`", line) == [source.value for source in Source]
+
     def test_figures_are_unrounded(self) -> None:
         report = report_of(mixed())
         (slow,) = report.of(Verdict.REGRESSION)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isobench.benchmarks.registry import DEFAULT
 from isobench.errors import MatrixError, UsageError
 from isobench.isolators.fake import FakeOptions
-from isobench.matrix import Matrix, builtin_matrix, narrow, parse_matrix, read_matrix
+from isobench.matrix import IsolatorHead, Matrix, builtin_matrix, narrow, parse_matrix, read_matrix
 
 
 def mistakes(tmp_path: Path, text: str) -> list[str]:
@@ -254,6 +254,13 @@ def test_bytes_that_are_not_utf8_are_refused_with_line_and_column(tmp_path: Path
 def test_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(MatrixError, match="the matrix cannot be read"):
         read_matrix(tmp_path / name)
+
+
+def test_keys_that_every_isolator_has_are_those_that_the_docs_list() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text()
+    table = page[page.index("| `[[isolator]]` |") : page.index("| `[[workload]]` |")]
+
+    assert re.findall(r"\| `(\w+)` \|", table) == ["kind", "name", "agent"] == list(IsolatorHead.model_fields)
 
 
 def test_examples_of_the_documentation_are_valid() -> None:
