@@ -299,9 +299,12 @@ class TestJson:
 
 
 def report_of_only_b() -> GateReport:
+    def refused(sample: Sample) -> Sample:
+        return replace(sample, value=None, status=Status.UNSUPPORTED, reason="it has no such thing")
+
     run = ab_run(SAME, starts(workload="nginx"))
-    kept = [s for s in run.samples if s.side is Side.B or s.workload != "nginx"]
-    return report_of(replace(run, samples=tuple(kept)))
+    lines = [s if s.side is Side.B or s.workload != "nginx" else refused(s) for s in run.samples]
+    return report_of(replace(run, samples=tuple(lines)))
 
 
 OPEN = {"cells", "counts"}
