@@ -1,9 +1,10 @@
-"""How many starts a comparison needs to see what it is asked to see, from how things alike differed before.
+"""How many blocks and starts a comparison needs to see what it is asked to see, by how things alike differed.
 
-The median of K starts scatters less than one start, but not without end: blocks differ too. So the variance
-of d is taken as ``blocks + starts * v(K)``, v(K) that of the median of K normal values, both parts fitted to
-the spreads that earlier runs had with fewer and more starts. A plan asks for more than the gate's own
-"detectable" (4 times in 5): a change is to be found 19 times in 20, by both stages (docs/adr/0018).
+The median of K starts scatters less than one start, but not without end: blocks differ too, and then only
+more of them help. So the variance of d is taken as ``blocks + starts * v(K)``, v(K) that of the median of K
+normal values, both parts fitted to the spreads that earlier runs had with fewer and more starts. A plan asks
+for more than the gate's own "detectable" (4 times in 5): a change is to be found 19 times in 20, by both
+stages (docs/adr/0018).
 """
 
 import math
@@ -26,6 +27,8 @@ SURE = 0.998
 """Chance that one stage finds the change asked for, if the history knew its spread exactly. It knows it to a
 fifth. Of the plans by three simulated runs that asked for the fewest starts, 5 of 100, both stages found it
 in 95 of 100; with 0.975, which would be 0.95 for both, in 83 (docs/adr/0018)."""
+BLOCKS = (20, 24, 30, 40, 60, 80, 120, 160, 240)
+"""That a plan chooses from: the first where nothing is asked for, else the least time that shows it."""
 MOST_STARTS = 200
 """A side and block. Past that the sides are no longer next to one another in time."""
 LEAST_STARTS = 3
@@ -82,20 +85,31 @@ def plan(
     subjects: Mapping[str, Subject],
     policy: Policy,
     *,
-    blocks: int,
+    blocks: int | None = None,
     detect: float | None = None,
     starts: int | None = None,
 ) -> Plan:
     """The plan for comparisons; ``subjects`` has them by name. Those without a history are only named.
 
-    ``detect``: the change as a ratio to be seen; None: twice the threshold of each metric. ``starts``: so
-    many are asked for, and the plan only tells what they show.
+    ``detect``: the change as a ratio to be seen; None: twice the threshold of each metric. ``blocks``,
+    ``starts``: so many are asked for. Without either, a plan for a change that is asked for has the blocks
+    and starts that show it in the least time: starts divide what varies from one to the next, blocks all.
     """
     asked = [
-        _Asked(name, subject, rule, tuple(one for one in entries if _is_about(one, name, rule)))
+        _asked(name, subject, rule, tuple(one for one in entries if _is_about(one, name, rule)))
         for name, subject in subjects.items()
         for rule in judged(subject.benchmark).rules
     ]
+    free = blocks is None and starts is None and detect is not None
+    numbers = BLOCKS if free else (blocks or BLOCKS[0],)
+    made = (_plan(asked, policy, number, detect, starts) for number in numbers)
+    return min(made, key=lambda one: (sum(line.lack is not None for line in one.lines), one.stage_s))
+
+
+def _plan(
+    asked: Sequence["_Asked"], policy: Policy, blocks: int, detect: float | None, starts: int | None
+) -> Plan:
+    """With so many blocks."""
     known = [one for one in asked if one.entries]
     if starts is None:
         needed = [k for one in known if (k := one.starts(policy, blocks, detect)) is not None]
@@ -110,6 +124,11 @@ def _is_about(entry: AAEntry, comparison: str, rule: Rule) -> bool:
     return (entry.comparison, entry.metric) == (comparison, rule.metric.name)
 
 
+def _asked(name: str, subject: Subject, rule: Rule, entries: tuple[AAEntry, ...]) -> "_Asked":
+    parts = variances([one.spreads for one in entries]) if entries else (0.0, 0.0)
+    return _Asked(name, subject, rule, entries, parts)
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """One metric of one comparison, and what is known of it."""
@@ -118,6 +137,8 @@ class _Asked:
     subject: Subject
     rule: Rule
     entries: tuple[AAEntry, ...]
+    variances: tuple[float, float]
+    """Of d: the part that more starts leave, and the part they divide."""
 
     @property
     def by_starts(self) -> bool:
@@ -140,7 +161,7 @@ class _Asked:
         """Expected with so many starts."""
         if not self.by_starts or starts is None:
             return median(one.spreads[max(one.spreads)] for one in self.entries)
-        between, within = variances([one.spreads for one in self.entries])
+        between, within = self.variances
         return math.sqrt(between + within * gate_stats.median_variance(starts))
 
     def wanted(self, policy: Policy, detect: float | None) -> float:
@@ -167,7 +188,7 @@ class _Asked:
         room = self.beyond(policy, detect) / gate_stats.detectable_factor(
             blocks, alpha=policy.gate.alpha, power=SURE
         )
-        between, within = variances([one.spreads for one in self.entries])
+        between, within = self.variances
         left = room * room - between if room > 0 else 0.0
         if left <= 0:
             return MOST_STARTS

@@ -16,6 +16,8 @@ from isobench.schedule import Turn, schedule
 
 MIN_BLOCKS = 12
 """Of a comparison. With fewer, an exact test of ranks can hardly be sure of anything after a correction."""
+STANDARD_BLOCKS = 20
+"""Of a comparison that nothing else is asked of."""
 
 
 class _Named(Protocol):

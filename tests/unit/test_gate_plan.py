@@ -18,7 +18,7 @@ from isobench.model import Side
 from isobench.reports import gate_history, gate_stats
 from isobench.reports.gate import Verdict, judge
 from isobench.reports.gate_history import AAEntry, append_entries, entries_of, read_entries, usual_distance
-from isobench.reports.gate_plan import LEAST_STARTS, MOST_STARTS, Plan, plan, variances
+from isobench.reports.gate_plan import BLOCKS, LEAST_STARTS, MOST_STARTS, Plan, plan, variances
 from isobench.reports.gate_policy import DEFAULT_POLICY, Subject, parse_policy
 from isobench.reports.gate_values import Scale, Source
 
@@ -34,7 +34,7 @@ def entry(
 
 
 def planned(
-    *entries: AAEntry, blocks: int = 20, detect: float | None = 0.1, starts: int | None = None
+    *entries: AAEntry, blocks: int | None = 20, detect: float | None = 0.1, starts: int | None = None
 ) -> Plan:
     return plan(entries, READY, DEFAULT_POLICY, blocks=blocks, detect=detect, starts=starts)
 
@@ -102,6 +102,32 @@ def test_change_that_no_number_of_starts_shows_is_told_with_the_blocks_that_woul
     assert line.lack is not None
     assert "the host scatters too much" in line.lack
     assert "blocks would show it" in line.lack
+
+
+def test_plan_takes_more_blocks_where_more_starts_do_not_help() -> None:
+    made = planned(entry(between=0.08), blocks=None)
+    assert planned(entry(between=0.08)).lines[0].lack is not None
+    assert made.blocks > BLOCKS[0]
+    assert made.lines[0].lack is None
+    assert made.lines[0].sure <= 0.1 * 1.02
+
+
+@given(st.floats(0.001, 0.2), st.floats(0.01, 0.5), st.sampled_from([0.05, 0.1, 0.3]))
+def test_plan_of_its_own_blocks_shows_the_change_in_the_least_time(
+    between: float, within: float, detect: float
+) -> None:
+    free = planned(entry(between, within), blocks=None, detect=detect)
+    fixed = [planned(entry(between, within), blocks=blocks, detect=detect) for blocks in BLOCKS]
+    shown = [one.stage_s for one in fixed if one.lines[0].lack is None]
+    assert (free.lines[0].lack is None) is bool(shown)
+    assert free.stage_s == min(shown or [one.stage_s for one in fixed])
+
+
+@pytest.mark.parametrize(("detect", "starts"), [(None, None), (0.1, 7)])
+def test_plan_has_the_usual_blocks_where_no_change_or_the_starts_are_asked_for(
+    detect: float | None, starts: int | None
+) -> None:
+    assert planned(entry(between=0.08), blocks=None, detect=detect, starts=starts).blocks == BLOCKS[0]
 
 
 def test_change_within_the_threshold_is_told() -> None:

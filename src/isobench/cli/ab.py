@@ -15,9 +15,6 @@ from isobench.errors import UsageError
 if TYPE_CHECKING:
     from isobench.plan import Matrix
 
-BLOCKS = 20
-"""The plan of docs/gate.md; 12 are the fewest, 40 are for a run every night."""
-
 
 def ab(
     matrix: Annotated[
@@ -57,7 +54,14 @@ def ab(
             help="Plan so that a change of so much is seen, such as 10%; else twice the threshold.",
         ),
     ] = None,
-    blocks: Annotated[int, typer.Option(metavar="N", min=1, help="Blocks of A, B and A again.")] = BLOCKS,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Blocks of A, B and A again; 20 if not given, more where --detect takes it.",
+        ),
+    ] = None,
     starts: Annotated[
         int | None,
         typer.Option(
@@ -96,11 +100,12 @@ def ab(
     3 for a host too restless to tell, 4 when something is missing.
     """
     from isobench.cli import ab_run
-    from isobench.sides import Sides
+    from isobench.sides import STANDARD_BLOCKS, Sides
 
     wanted = ab_run.Wanted(
         matrix=_matrix(matrix, benchmark or [], seed),
-        sides=Sides(a, b, blocks, starts),
+        sides=Sides(a, b, STANDARD_BLOCKS if blocks is None else blocks, starts),
+        blocks=blocks,
         detect=None if detect is None else ratio(detect),
         policy=verdicts.policy(policy, strict=strict, allow_missing=allow_missing),
         out=out,

@@ -44,6 +44,8 @@ class Wanted:
     out: Path | None
     tune: bool
     policy_file: Path | None = None
+    blocks: int | None = None
+    """As asked for; None: planned."""
 
 
 def history_file() -> Path:
@@ -80,7 +82,7 @@ def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
         entries = (*entries, *found)
         made = _planned(wanted, subjects, entries)
     ab_plan.tell(_to_tell(wanted, made))
-    matrix, ab = two_sides(wanted.matrix, _with_starts(wanted, made))
+    matrix, ab = two_sides(wanted.matrix, _as_planned(wanted, made))
     ab = replace(ab, detect=wanted.detect, policy=wanted.policy.tables(), noise=_noise(made, entries))
     with progress.shown(output.console(stderr=True)) as observer:
         outcome = engine.run(matrix, wanted.out, observer, lab, tune=wanted.tune, ab=ab)
@@ -178,20 +180,20 @@ def _planned(wanted: Wanted, subjects: Mapping[str, Subject], entries: tuple[AAE
         entries,
         subjects,
         wanted.policy,
-        blocks=wanted.sides.blocks,
+        blocks=wanted.blocks,
         detect=wanted.detect,
         starts=wanted.sides.starts,
     )
 
 
-def _with_starts(wanted: Wanted, made: Plan) -> Sides:
-    return replace(wanted.sides, starts=wanted.sides.starts or made.starts)
+def _as_planned(wanted: Wanted, made: Plan) -> Sides:
+    return replace(wanted.sides, blocks=made.blocks, starts=made.starts)
 
 
 def _to_tell(wanted: Wanted, made: Plan) -> ab_plan.ToTell:
-    expected_s = ab_plan.forecast(*two_sides(wanted.matrix, _with_starts(wanted, made)))
+    expected_s = ab_plan.forecast(*two_sides(wanted.matrix, _as_planned(wanted, made)))
     unknown = {name: expected_s[name] for name in made.unknown if name in expected_s}
-    return ab_plan.ToTell(wanted.sides, made, unknown)
+    return ab_plan.ToTell(_as_planned(wanted, made), made, unknown)
 
 
 def _noise(made: Plan, entries: tuple[AAEntry, ...]) -> dict[str, float]:

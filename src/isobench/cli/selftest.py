@@ -20,14 +20,13 @@ from isobench.model import Side
 from isobench.reports import units
 from isobench.reports.gate_policy import DEFAULT_POLICY
 from isobench.reports.gate_values import Judgement, Outcome, Verdict
-from isobench.sides import Sides
+from isobench.sides import STANDARD_BLOCKS, Sides
 
 if TYPE_CHECKING:
     from isobench.plan import Matrix
     from isobench.reports.gate_values import GateReport
 
 KIND = "bare"
-BLOCKS = 20
 STARTS = 20
 DELAY_US = 2_000
 """Many times a plain start, and well above the threshold's 0.5 ms: seen on any host fit to be measured on."""
@@ -89,7 +88,7 @@ def _results(place: Path) -> Iterator[Result | None]:
     for number, case in enumerate(_CASES):
         wanted = ab_run.Wanted(
             matrix=_matrix(),
-            sides=Sides(KIND, case.b, BLOCKS, STARTS),
+            sides=Sides(KIND, case.b, STANDARD_BLOCKS, STARTS),
             detect=None,
             policy=DEFAULT_POLICY,
             out=place / str(number),

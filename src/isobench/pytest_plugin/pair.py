@@ -25,12 +25,9 @@ from isobench.reports.gate import (
 )
 from isobench.reports.gate_policy import DEFAULT_POLICY
 from isobench.reports.stats import Estimate, Interval
-from isobench.sides import Sides, two_sides
+from isobench.sides import STANDARD_BLOCKS, Sides, two_sides
 
 __tracebackhide__ = methodcaller("errisinstance", (pytest.fail.Exception, pytest.skip.Exception))
-
-BLOCKS = 20
-"""As ``isobench ab`` has them; 12 are the fewest."""
 
 STARTS = 5
 """Of a side and block, where the test does not say."""
@@ -112,7 +109,7 @@ def measure_pair(asked: Asked, a: Side, b: Side, folder: Path, *, wait_s: float)
     tables = _tables(a, b)
     matrix = one_cell_each(replace(asked, starts=None).tables(tables if a != b else tables[:1]))
     names = tables[0]["name"], tables[-1 if a != b else 0]["name"]
-    both, ab = two_sides(matrix, Sides(*names, asked.blocks or BLOCKS, asked.starts or STARTS))
+    both, ab = two_sides(matrix, Sides(*names, asked.blocks or STANDARD_BLOCKS, asked.starts or STARTS))
     for cell, state in run(both, folder, wait_s=wait_s, ab=ab).cells.items():
         if state.status in {Status.UNAVAILABLE, Status.UNSUPPORTED}:
             raise HostUnfitError(f"{cell}: {state.status}: {state.reason}", remedy=state.remedy)
