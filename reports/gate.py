@@ -19,7 +19,7 @@ from isobench.reports import gate_stats
 from isobench.reports.gate_fitness import fitness
 from isobench.reports.gate_pairs import pairs
 from isobench.reports.gate_policy import SOURCE, Policy
-from isobench.reports.gate_screen import Ended, Screened, ab_of, screen
+from isobench.reports.gate_screen import Ended, Screened, ab_of, lost, screen
 from isobench.reports.gate_stage import fault, stage, unchanged
 from isobench.reports.gate_values import (
     Check,
@@ -194,6 +194,8 @@ def _faults(run: StoredRun, ab: ABRecord, judgements: Sequence[Judgement]) -> It
         yield "The run was killed, or is going on: it ends with `isobench resume`."
     elif run.record.status == "interrupted":
         yield "The run was interrupted: it ends with `isobench resume`."
+    elif absent := lost(run):
+        yield f"The journal has no line of what was to be measured: {', '.join(absent)}."
     if ab.blocks < MIN_BLOCKS:
         yield f"The run was to have {ab.blocks} blocks, and the gate takes {MIN_BLOCKS} at least."
     if not any(judgement.stage for judgement in judgements):

@@ -47,7 +47,10 @@ class Comparison:
         return any(_counts(sample) and sample.metric == rule.reads for sample in self.of(side))
 
     def lack(self, side: Side, rule: Rule | None = None) -> tuple[bool, str]:
-        """Of a side without a value: whether that is a failure, and the reason."""
+        """Of a side without a value: whether that is a failure, and the reason.
+
+        What cannot be measured has a line that says so, once. So a side without any has lost them.
+        """
         bad = [s for s in self.of(side) if s.status is not Status.OK]
         own = [s for s in bad if rule is None or s.metric in {"", rule.reads}]
         for sample in (*own, *bad):
@@ -55,6 +58,11 @@ class Comparison:
                 return True, _reason(sample)
         if bad:
             return False, _reason((*own, *bad)[0])
+        lines = tuple(self.of(side))
+        if not lines:
+            return True, "the journal has no line of it"
+        if rule and any(sample.metric == rule.reads for sample in lines):
+            return True, "no attempt at it counts"
         return False, "there is no attempt at it"
 
 

@@ -74,10 +74,10 @@ def _of_comparison(comparison: Comparison, ab: ABRecord, policy: Policy) -> Iter
         yield Unjudged(comparison.name, metric, why)
     rules = [rule for rule in known.rules if any(comparison.has(side, rule) for side in Side)]
     if not rules:  # told once, by the metric the benchmark is about
-        yield _without_a(comparison, known.rules[0], "")
+        yield _without_a(comparison, known.rules[0], "", ab)
     for rule in rules:
         if not comparison.has(Side.A, rule):
-            yield _without_a(comparison, rule, rule.metric.name)
+            yield _without_a(comparison, rule, rule.metric.name, ab)
         elif not comparison.has(Side.B, rule):
             _, reason = comparison.lack(Side.B, rule)
             yield Ended(comparison, rule, Verdict.MISSING, f"A was measured and B was not: {reason}")
@@ -85,13 +85,23 @@ def _of_comparison(comparison: Comparison, ab: ABRecord, policy: Policy) -> Iter
             yield _compared(comparison, rule, ab, policy)
 
 
-def _without_a(comparison: Comparison, rule: Rule, metric: str) -> Screening:
-    """An error when A failed; else there is nothing that B could be held against."""
+def _without_a(comparison: Comparison, rule: Rule, metric: str, ab: ABRecord) -> Screening:
+    """An error when A failed or was lost; else there is nothing that B could be held against."""
+    if ab.planned is not None and Side.A not in ab.planned.get(comparison.name, ()):
+        return Unjudged(comparison.name, metric, "A has no such cell")
     failed, reason = comparison.lack(Side.A, rule)
     text = f"A was not measured: {reason}"
     if failed:
         return Ended(comparison, rule, Verdict.ERROR, text)
     return Unjudged(comparison.name, metric, text)
+
+
+def lost(run: StoredRun) -> tuple[str, ...]:
+    """The comparisons that were to be judged and of which there is not one line."""
+    ab = ab_of(run)
+    there = {comparison.name for comparison in comparisons(run, ab)}
+    planned = (name for name in ab.planned or () if judged(name.partition("/")[0]).rules)
+    return tuple(name for name in planned if name not in there)
 
 
 def _compared(comparison: Comparison, rule: Rule, ab: ABRecord, policy: Policy) -> Screening:

@@ -25,6 +25,7 @@ from isobench.lab import Lab
 from isobench.lock import host_lock
 from isobench.matrix import Matrix, parse_matrix
 from isobench.measuring import Measuring
+from isobench.model import Side
 from isobench.outcome import Observer, Outcome
 from isobench.provenance import check_same, check_same_workloads, new_record
 from isobench.resting import Rests
@@ -79,12 +80,13 @@ def run(
             record = replace(
                 record, tuned=None if tuned is None else tuned.settings, ab=_as_shown(ab, members)
             )
+        jobs = roster.jobs(matrix, members, site, record.ab)
+        record = replace(record, ab=_as_planned(record.ab, jobs.values()))
         with Journal.create(folder, record) as journal:
             rests = Rests(lab.rest(site))
             measuring = Measuring(
                 journal, site, matrix.timeout_s, lab.strays, interrupts, rests=rests, workloads=workloads
             )
-            jobs = roster.jobs(matrix, members, site, record.ab)
             disturbance = Disturbance(lab.root)
             return _Run(
                 StoredRun(record, ()),
@@ -162,6 +164,17 @@ def _as_shown(ab: ABRecord | None, members: Sequence[roster.Member]) -> ABRecord
         return ab
     shown = {member.entry.name: member.shown_as for member in members}
     return replace(ab, a=shown[ab.a], b=shown[ab.b], control=shown[ab.control])
+
+
+def _as_planned(ab: ABRecord | None, jobs: Iterable[roster.Job]) -> ABRecord | None:
+    """With what is to be measured of each comparison: what is lost of it later is noticed."""
+    if ab is None:
+        return None
+    planned: dict[str, list[Side]] = {}
+    for cell in (job.cell for job in jobs):
+        if side := ab.side(cell.isolator, cell.workload):
+            planned.setdefault(ab.comparison(cell), []).append(side)
+    return replace(ab, planned={name: tuple(sides) for name, sides in planned.items()})
 
 
 class _Stopwatch:

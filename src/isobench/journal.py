@@ -160,6 +160,8 @@ class ABRecord:
     """The thresholds in the shape of gate.toml, as the run began; empty: the defaults."""
     confirm: tuple[str, ...] | None = None
     """The comparisons that the second stage measures on fresh blocks; None: the first was not judged yet."""
+    planned: Mapping[str, tuple[Side, ...]] | None = None
+    """The sides each comparison was to have, by its name; None: an older isobench did not say."""
 
     @property
     def itself(self) -> bool:

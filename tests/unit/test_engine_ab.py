@@ -81,6 +81,7 @@ def test_every_block_holds_both_sides_and_the_control(lab: Lab, out: Path) -> No
         "old.control": Side.CONTROL,
     }
     assert record.ab.confirm is None
+    assert record.ab.planned == {COMPARISON: tuple(Side)}
 
 
 def test_names_of_the_sides_are_those_their_isolators_are_shown_under(lab: Lab, out: Path) -> None:

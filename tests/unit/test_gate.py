@@ -175,16 +175,72 @@ def test_cell_that_b_cannot_do_here_is_missing_with_its_reason() -> None:
     assert "runc is not installed" in judged(run).reason
 
 
-def test_cell_only_in_b_is_told_and_not_judged() -> None:
-    run = ab_run(starts(), starts(workload="nginx"))
+def test_cell_that_only_b_was_to_have_is_told_and_not_judged() -> None:
+    planned = {NAME: tuple(Side), "startup/nginx": (Side.B,)}
+    run = ab_run(starts(), starts(workload="nginx"), planned=planned)
     lines = [line for line in run.samples if line.side is Side.B or line.workload != "nginx"]
 
     report = judge(replace(run, samples=tuple(lines)), DEFAULT_POLICY)
 
     assert [(found.comparison, found.reason) for found in report.unjudged] == [
-        ("startup/nginx", "A was not measured: there is no attempt at it")
+        ("startup/nginx", "A has no such cell")
     ]
     assert report.exit_code == 0
+
+
+def test_metric_that_only_b_has_is_told_and_not_judged() -> None:
+    both = (
+        Made(starts().values, "teardown", "hold", "exit"),
+        Made(starts().values, "teardown", "hold", "drained"),
+    )
+    run = ab_run(*both)
+    lines = [line for line in run.samples if line.side is Side.B or line.metric != "drained"]
+
+    report = judge(replace(run, samples=tuple(lines)), DEFAULT_POLICY)
+
+    assert [(found.metric, found.reason) for found in report.unjudged] == [
+        ("drained", "A was not measured: there is no attempt at it")
+    ]
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize("planned", [None, {NAME: tuple(Side), "startup/nginx": tuple(Side)}])
+def test_baseline_lost_in_one_of_two_comparisons_is_no_pass(
+    planned: Mapping[str, tuple[Side, ...]] | None,
+) -> None:
+    run = ab_run(starts(), starts(workload="nginx"), planned=planned)
+    lines = [line for line in run.samples if line.side is not Side.A or line.workload != "nginx"]
+
+    report = judge(replace(run, samples=tuple(lines)), DEFAULT_POLICY)
+
+    assert {found.comparison: found.verdict for found in report.judgements} == {
+        "startup/nginx": Verdict.ERROR,
+        NAME: Verdict.EQUIVALENT,
+    }
+    assert report.judgements[0].reason == "A was not measured: the journal has no line of it"
+    assert report.exit_code == 4
+
+
+def test_baseline_of_which_no_value_counts_is_no_pass() -> None:
+    run = ab_run(starts(), starts(workload="nginx"))
+    lines = [
+        replace(line, detail={"warmup": True}) if line.side is Side.A and line.workload == "nginx" else line
+        for line in run.samples
+    ]
+
+    report = judge(replace(run, samples=tuple(lines)), DEFAULT_POLICY)
+
+    assert report.judgements[0].reason == "A was not measured: no attempt at it counts"
+    assert report.exit_code == 4
+
+
+def test_comparison_lost_on_all_sides_is_no_pass_and_named() -> None:
+    planned = {NAME: tuple(Side), "startup/nginx": tuple(Side), "round-trip/echo": tuple(Side)}
+    report = judge(ab_run(starts(), planned=planned), DEFAULT_POLICY)
+
+    assert [found.verdict for found in report.judgements] == [Verdict.EQUIVALENT]
+    assert report.faults == ("The journal has no line of what was to be measured: startup/nginx.",)
+    assert report.exit_code == 4
 
 
 def test_cell_that_neither_side_can_do_is_told_and_fails_nothing() -> None:
