@@ -76,7 +76,9 @@ def judge(run: StoredRun, policy: Policy, source: str = SOURCE) -> GateReport:
     screened = [one for one in screening if isinstance(one, Screened)]
     second = _confirmations(screened, ab, alpha)
     again = [one.of for one in second.values() if isinstance(one, _Confirmation)]
-    judgements = tuple(_judgement(one, second, alpha) for one in screening if not isinstance(one, Unjudged))
+    judgements = tuple(
+        _judgement(one, second, alpha, ab.detect) for one in screening if not isinstance(one, Unjudged)
+    )
     return GateReport(
         run_id=run.record.run_id,
         by=ab.by,
@@ -145,13 +147,16 @@ def _measured_again(one: Screened, ab: ABRecord, alpha: float) -> _Confirmation 
 
 
 def _judgement(
-    one: Screened | Ended, second: dict[tuple[str, str], _Confirmation | str], alpha: float
+    one: Screened | Ended,
+    second: dict[tuple[str, str], _Confirmation | str],
+    alpha: float,
+    detect: float | None,
 ) -> Judgement:
     if isinstance(one, Ended):
         return _made(one, one.verdict, one.reason)
     again = second.get(_key(one))
     if again is None:
-        verdict, reason, needed = unchanged(one.stage, one.rule.metric, one.threshold, alpha)
+        verdict, reason, needed = unchanged(one.stage, one.rule.metric, one.threshold, alpha, detect)
         return _made(one, verdict, reason, stage=one.stage, needed_blocks=needed)
     if isinstance(again, str):
         return _made(one, Verdict.ERROR, again, screen=one.stage)
@@ -159,7 +164,7 @@ def _judgement(
     if one.found and made.control.passed and made.p_adjusted is not None and made.p_adjusted < alpha:
         reason = f"{stage_change(made, one.rule.metric)} on fresh blocks, as the screen had found"
         return _made(again.of, one.found, reason, stage=made, screen=one.stage)
-    verdict, reason, needed = unchanged(made, one.rule.metric, one.threshold, alpha)
+    verdict, reason, needed = unchanged(made, one.rule.metric, one.threshold, alpha, detect)
     reason = f"the screen found something, fresh blocks did not confirm it: {reason}"
     return _made(again.of, verdict, reason, stage=made, screen=one.stage, needed_blocks=needed)
 

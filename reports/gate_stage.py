@@ -8,7 +8,17 @@ from typing import Literal
 from isobench.reports import gate_stats
 from isobench.reports.gate_metrics import Rule
 from isobench.reports.gate_pairs import Pairs
-from isobench.reports.gate_values import Control, Metric, Scale, Stage, Threshold, Verdict, Worse, changed
+from isobench.reports.gate_values import (
+    Control,
+    Metric,
+    Scale,
+    Source,
+    Stage,
+    Threshold,
+    Verdict,
+    Worse,
+    changed,
+)
 from isobench.reports.gate_words import change, limits, size, stage_change
 
 MOST_INCOMPLETE = 0.05
@@ -99,9 +109,12 @@ def _control(pairs: Pairs, metric: Metric, limit: float, alpha: float) -> Contro
 
 
 def unchanged(
-    found: Stage, metric: Metric, threshold: Threshold, alpha: float
+    found: Stage, metric: Metric, threshold: Threshold, alpha: float, detect: float | None
 ) -> tuple[Verdict, str, int | None]:
-    """The verdict where no change was shown, why, and how many blocks would show twice the threshold."""
+    """The verdict where no change was shown, why, and how many blocks would show twice the threshold.
+
+    ``detect``: the change as a ratio the user asked to see.
+    """
     limit = on_scale(threshold.delta, metric.scale)
     around = limits(threshold, metric)
     needed = _needed(found, metric, threshold, limit, alpha)
@@ -112,12 +125,22 @@ def unchanged(
         return Verdict.INCONCLUSIVE, f"the baseline differs from itself by {apart}, outside {around}", needed
     within = found.theta.interval
     if within and -limit < within.low and within.high < limit:
+        if hidden := _hidden(threshold, metric, detect):
+            return Verdict.INCONCLUSIVE, f"{stage_change(found, metric)}: {hidden}", None
         return Verdict.EQUIVALENT, f"{stage_change(found, metric)}, all of it inside {around}", None
     reason = (
         f"{stage_change(found, metric)} is neither inside {around} nor beyond it; "
         f"{found.n} blocks show a change of {size(found.detectable, metric)}"
     )
     return Verdict.INCONCLUSIVE, reason, needed
+
+
+def _hidden(threshold: Threshold, metric: Metric, detect: float | None) -> str | None:
+    """Why "nothing beyond the threshold" is no answer to who asked for less; None: it is one."""
+    if detect is None or threshold.source is not Source.NOISE or threshold.delta < detect:
+        return None
+    noise, asked = size(threshold.delta, metric), size(detect, metric)
+    return f"the noise of the host, {noise}, hides the {asked} asked for"
 
 
 def _needed(found: Stage, metric: Metric, threshold: Threshold, limit: float, alpha: float) -> int | None:

@@ -457,6 +457,22 @@ def test_detect_lowers_the_threshold_and_noise_of_the_host_raises_it() -> None:
     assert threshold(noise={"startup/other": 0.9}) == (0.25, Source.FLOOR)
 
 
+def test_noise_above_the_change_asked_for_is_no_pass_for_it() -> None:
+    def of(noise: float, change: float = 1.0, detect: float | None = 0.1) -> Judgement:
+        return judged(ab_run(starts(change), detect=detect, noise={NAME: noise}))
+
+    hidden = of(0.2, 1.114)
+
+    assert hidden.verdict is of(0.2).verdict is of(0.1).verdict is Verdict.INCONCLUSIVE
+    assert "the noise of the host, 20.00 %, hides the 10.00 % asked for" in hidden.reason
+    assert hidden.needed_blocks is None
+    assert of(0.09).verdict is of(0.2, detect=None).verdict is Verdict.EQUIVALENT
+
+
+def test_noise_above_the_change_asked_for_hides_no_greater_one() -> None:
+    assert judged(confirmed(starts(1.5), detect=0.1, noise={NAME: 0.2})).verdict is Verdict.REGRESSION
+
+
 def test_threshold_of_gate_toml_counts_for_whom_it_names() -> None:
     made = (starts(1.1, noise=0.01), starts(1.1, noise=0.01, workload="nginx"))
     table = {
