@@ -27,7 +27,6 @@ from isobench.reports import gate_stats
 from isobench.reports.gate_metrics import Rule, judged
 from isobench.reports.gate_pairs import Comparison, comparisons, pairs
 from isobench.reports.gate_stage import differences, fault
-from isobench.reports.gate_values import Scale
 
 BY_STARTS = frozenset({"startup", "fake"})
 """Benchmarks of which one may ask for more values of a side and block: more are steadier."""
@@ -35,6 +34,8 @@ BY_STARTS = frozenset({"startup", "fake"})
 _MIN_FOR_NOISE = 5
 """Earlier runs, below which the greatest of them says little about what is usual."""
 _USUAL = 0.95
+_NEWEST = 20
+"""Runs that tell what is usual: a host that became quieter is believed in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class AAEntry:
     pilot: bool = False
     """Measured only to plan another run: with few starts, it lies further apart than that run will."""
     v: int = 1
+
+    @property
+    def starts(self) -> int:
+        """Values a side and block that it rests on."""
+        return max(self.spreads, default=0)
 
 
 def entries_of(run: StoredRun, *, pilot: bool = False) -> tuple[AAEntry, ...]:
@@ -120,13 +126,17 @@ def append_entries(file: Path, entries: Iterable[AAEntry]) -> None:
         ) from error
 
 
-def usual_distance(entries: Sequence[AAEntry], scale: Scale) -> float | None:
-    """How far things alike usually lay apart, as a change; None where too few runs tell."""
-    apart = [abs(one.theta) for one in entries if not one.pilot]
+def usual_distance(entries: Sequence[AAEntry], starts: int | None) -> float | None:
+    """How far things alike usually lay apart, as a ratio; None where too few runs tell.
+
+    Of the newest runs, ``entries`` in the order they were made. ``starts``: so many make a value now, and
+    runs with less than half of them are left out: their medians scatter by more than 1.4 times as much. None:
+    the benchmark has no such.
+    """
+    apart = [abs(one.theta) for one in entries if not one.pilot and 2 * one.starts >= (starts or 0)]
     if len(apart) < _MIN_FOR_NOISE:
         return None
-    found = float(np.quantile(apart, _USUAL))
-    return expm1(found) if scale is Scale.RATIO else found
+    return expm1(float(np.quantile(apart[-_NEWEST:], _USUAL)))
 
 
 def _entry(

@@ -20,7 +20,7 @@ from isobench.reports.gate_history import BY_STARTS, AAEntry, usual_distance
 from isobench.reports.gate_metrics import Rule, judged
 from isobench.reports.gate_policy import Policy, Subject
 from isobench.reports.gate_stage import off_scale, on_scale
-from isobench.reports.gate_threshold import threshold
+from isobench.reports.gate_threshold import is_noisy, threshold
 from isobench.reports.gate_values import Metric, Threshold
 
 SURE = 0.998
@@ -48,6 +48,8 @@ class PlanLine:
     a: float
     """The median of A's block values before, in the metric's unit."""
     threshold: Threshold
+    noise: float | None
+    """How far things alike usually lay apart, as a ratio; None: not known, or it raises no threshold here."""
     spread: float
     """Expected robust standard deviation of d, on the metric's scale."""
     detectable: float
@@ -78,6 +80,11 @@ class Plan:
         """Seconds of the first stage; a second one takes as long at most."""
         # Metrics of one comparison come out of the same turns.
         return sum({line.comparison: line.stage_s for line in self.lines}.values())
+
+    @property
+    def noise(self) -> dict[str, float]:
+        """By comparison, as :class:`isobench.journal.ABRecord` keeps it for the verdict."""
+        return {line.comparison: line.noise for line in self.lines if line.noise is not None}
 
 
 def plan(
@@ -148,13 +155,19 @@ class _Asked:
     def a(self) -> float:
         return median(one.a for one in self.entries)
 
-    def threshold(self, policy: Policy, detect: float | None) -> Threshold:
+    def noise(self, starts: int | None) -> float | None:
+        """Of earlier runs with about so many starts, where it raises the threshold of the verdict too."""
+        if not is_noisy(self.subject.benchmark, self.rule):
+            return None
+        return usual_distance(self.entries, starts if self.by_starts else None)
+
+    def threshold(self, policy: Policy, detect: float | None, starts: int | None) -> Threshold:
         return threshold(
             self.rule,
             (self.a, self.a),
             override=policy.override(self.subject, self.rule.metric.name),
             detect=detect,
-            noise=usual_distance(self.entries, self.rule.metric.scale),
+            noise=self.noise(starts),
         )
 
     def spread(self, starts: int | None) -> float:
@@ -164,9 +177,8 @@ class _Asked:
         between, within = self.variances
         return math.sqrt(between + within * gate_stats.median_variance(starts))
 
-    def wanted(self, policy: Policy, detect: float | None) -> float:
+    def wanted(self, limit: Threshold, detect: float | None) -> float:
         """The change to be seen, as the threshold is given."""
-        limit = self.threshold(policy, detect)
         if detect is None or self.rule.relative is None:
             return 2 * limit.delta
         return detect if self.ratio else detect * self.a
@@ -175,37 +187,33 @@ class _Asked:
     def ratio(self) -> bool:
         return on_scale(1.0, self.rule.metric.scale) != 1.0
 
-    def beyond(self, policy: Policy, detect: float | None) -> float:
+    def beyond(self, limit: Threshold, detect: float | None) -> float:
         """How far the change wanted lies beyond the threshold, on the metric's scale."""
         scale = self.rule.metric.scale
-        limit = self.threshold(policy, detect).delta
-        return on_scale(self.wanted(policy, detect), scale) - on_scale(limit, scale)
+        return on_scale(self.wanted(limit, detect), scale) - on_scale(limit.delta, scale)
 
     def starts(self, policy: Policy, blocks: int, detect: float | None) -> int | None:
         """The fewest that do; MOST_STARTS where none do; None where the benchmark has no such."""
         if not self.by_starts:
             return None
-        room = self.beyond(policy, detect) / gate_stats.detectable_factor(
-            blocks, alpha=policy.gate.alpha, power=SURE
-        )
+        factor = gate_stats.detectable_factor(blocks, alpha=policy.gate.alpha, power=SURE)
         between, within = self.variances
-        left = room * room - between if room > 0 else 0.0
-        if left <= 0:
-            return MOST_STARTS
-        enough = (
-            k for k in range(LEAST_STARTS, MOST_STARTS) if within * gate_stats.median_variance(k) <= left
-        )
-        return next(enough, MOST_STARTS)
+
+        def show_it(count: int) -> bool:
+            room = self.beyond(self.threshold(policy, detect, count), detect) / factor
+            return room > 0 and between + within * gate_stats.median_variance(count) <= room * room
+
+        return next(filter(show_it, range(LEAST_STARTS, MOST_STARTS)), MOST_STARTS)
 
     def line(self, policy: Policy, blocks: int, detect: float | None, starts: int | None) -> PlanLine:
         scale, alpha = self.rule.metric.scale, policy.gate.alpha
-        limit, spread = self.threshold(policy, detect), self.spread(starts)
+        limit, spread = self.threshold(policy, detect, starts), self.spread(starts)
         size = on_scale(limit.delta, scale)
         shown, sure = (
             off_scale(size + gate_stats.detectable_factor(blocks, alpha=alpha, power=power) * spread, scale)
             for power in (gate_stats.POWER, SURE)
         )
-        wanted = self.wanted(policy, detect)
+        wanted = self.wanted(limit, detect)
         own = starts if self.by_starts else None
         values = own or 1
         turn_s = median(one.turn_s + values * one.value_s for one in self.entries)
@@ -216,6 +224,7 @@ class _Asked:
             starts=own,
             a=self.a,
             threshold=limit,
+            noise=self.noise(starts),
             spread=spread,
             detectable=shown,
             sure=sure,
@@ -225,7 +234,7 @@ class _Asked:
         )
 
     def _lack(self, policy: Policy, blocks: int, detect: float | None, limit: Threshold) -> str:
-        beyond = self.beyond(policy, detect)
+        beyond = self.beyond(limit, detect)
         if beyond <= 0:
             return f"it is within the threshold ({limit.reason})"
         needed = gate_stats.blocks_for(beyond / self.spread(MOST_STARTS), alpha=policy.gate.alpha, power=SURE)

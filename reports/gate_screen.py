@@ -11,7 +11,7 @@ from isobench.reports.gate_metrics import Rule, judged
 from isobench.reports.gate_pairs import Comparison, Pairs, comparisons, pairs
 from isobench.reports.gate_policy import SOURCE, Policy, check_matches
 from isobench.reports.gate_stage import fault, medians, stage
-from isobench.reports.gate_threshold import threshold
+from isobench.reports.gate_threshold import is_noisy, threshold
 from isobench.reports.gate_values import Stage, Threshold, Unjudged, Verdict
 
 
@@ -108,13 +108,12 @@ def _compared(comparison: Comparison, rule: Rule, ab: ABRecord, policy: Policy) 
     found = pairs(comparison, rule, range(ab.blocks))
     if wrong := fault(found, rule.metric):
         return Ended(comparison, rule, Verdict.ERROR, wrong, found)
-    primary = rule is judged(comparison.benchmark).rules[0]
     delta = threshold(
         rule,
         medians(found),
         override=policy.override(comparison.subject, rule.metric.name),
         detect=ab.detect,
-        noise=ab.noise.get(comparison.name) if primary else None,
+        noise=ab.noise.get(comparison.name) if is_noisy(comparison.benchmark, rule) else None,
     )
     alpha = policy.gate.alpha
     first = stage(1, found, rule, delta, alpha)

@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from math import inf
 
 from isobench.reports import units
-from isobench.reports.gate_metrics import Rule
+from isobench.reports.gate_metrics import Rule, judged
 from isobench.reports.gate_policy import ThresholdTable
 from isobench.reports.gate_values import Scale, Source, Threshold
+
+
+def is_noisy(benchmark: str, rule: Rule) -> bool:
+    """Whether noise of earlier runs may raise a threshold: of the metric a benchmark is about, as a ratio."""
+    return rule is judged(benchmark).primary and rule.metric.scale is Scale.RATIO
 
 
 def threshold(

@@ -8,6 +8,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from isobench.cli.ab import ratio
 from isobench.errors import UsageError
 from isobench.fakelab import fake_lab
 from isobench.journal import load
+from isobench.reports.gate_history import append_entries, read_entries
 
 STEADY = [0.050, 0.0505, 0.0495, 0.0502, 0.0498, 0.0501, 0.0499, 0.0503, 0.0497, 0.05]
 
@@ -185,6 +187,34 @@ def test_plan_is_made_from_earlier_runs_and_told_before_anything_is_measured(
     assert plan["starts"] >= 3
     assert plan["comparisons"][0]["comparison"] == "fake/ready"
     assert plan["comparisons"][0]["runs"] == 2
+
+
+def test_noise_of_five_earlier_runs_is_the_threshold_of_the_next(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    isobench(*compare(place, 1.0))
+    (kept,) = read_entries(ab_run.history_file())
+    append_entries(ab_run.history_file(), [replace(kept, run_id=f"r{n}", theta=0.08) for n in range(5)])
+
+    code, out, _ = isobench(*compare(place, 1.06)[:-1], "next", "--json")
+
+    (found,) = json.loads(out)["judgements"]
+    assert (code, found["verdict"], found["threshold"]["source"]) == (0, "equivalent", "noise")
+    ab = load(place / "next").record.ab
+    assert ab is not None
+    assert ab.noise == {"fake/ready": found["threshold"]["delta"]}
+    assert ab.noise["fake/ready"] == pytest.approx(0.0833, abs=1e-4)
+
+
+def test_run_on_an_unfit_host_is_not_remembered(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = {"load": {"1min": 99.0}, "cpu": {"model": "none", "usable": 2}}
+    monkeypatch.setattr(ab_run, "this_host", lambda **_: fake_lab(place / "lab", **busy))
+
+    assert isobench(*compare(place, 1.0))[0] == 3
+
+    assert read_entries(ab_run.history_file()) == ()
 
 
 def test_pilot_is_announced_with_what_it_measures_and_how_long(

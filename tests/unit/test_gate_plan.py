@@ -20,7 +20,7 @@ from isobench.reports.gate import Verdict, judge
 from isobench.reports.gate_history import AAEntry, append_entries, entries_of, read_entries, usual_distance
 from isobench.reports.gate_plan import BLOCKS, LEAST_STARTS, MOST_STARTS, Plan, plan, variances
 from isobench.reports.gate_policy import DEFAULT_POLICY, Subject, parse_policy
-from isobench.reports.gate_values import Scale, Source
+from isobench.reports.gate_values import Source
 
 READY = {"startup/ready": Subject("startup", frozenset({"old", "new"}), frozenset({"ready"}))}
 
@@ -246,19 +246,66 @@ def test_history_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("thetas", "known"), [([0.01] * 4, False), ([0.01] * 4 + [-0.03], True)])
 def test_usual_distance_needs_five_runs(thetas: Sequence[float], known: bool) -> None:  # noqa: FBT001
-    found = usual_distance([entry(theta=theta) for theta in thetas], Scale.RATIO)
+    found = usual_distance([entry(theta=theta) for theta in thetas], 8)
     assert (found is not None) == known
     assert found is None or 0.01 < found <= math.expm1(0.03)
 
 
 def test_usual_distance_leaves_pilots_out() -> None:
     pilots = [replace(entry(theta=0.5), pilot=True) for _ in range(9)]
-    assert usual_distance(pilots, Scale.RATIO) is None
+    assert usual_distance(pilots, 8) is None
+
+
+def test_usual_distance_leaves_runs_of_far_fewer_starts_out() -> None:
+    few = [entry(theta=0.5)] * 9  # of 8 starts
+    many = [replace(entry(theta=0.01), spreads={1: 0.2, 32: 0.03})] * 5
+    assert usual_distance(few, 17) is None
+    assert usual_distance(few, 16) == usual_distance(few, None) == pytest.approx(math.expm1(0.5))
+    assert usual_distance([*few, *many], 32) == pytest.approx(math.expm1(0.01))
+
+
+def test_usual_distance_is_that_of_the_newest_twenty_runs() -> None:
+    restless, quiet = [entry(theta=0.5)] * 40, [entry(theta=0.01)] * 20
+    assert usual_distance([*restless, *quiet], 8) == pytest.approx(math.expm1(0.01))
+    assert usual_distance([*restless, *quiet[:10]], 8) == pytest.approx(math.expm1(0.5))
 
 
 def test_noise_of_earlier_runs_is_a_threshold_of_its_own() -> None:
-    (line,) = planned(*(entry(theta=0.08, run=f"r{n}") for n in range(6))).lines
+    made = planned(*(entry(theta=0.08, run=f"r{n}") for n in range(6)), starts=8)
+    (line,) = made.lines
     assert line.threshold.source is Source.NOISE
+    assert made.noise == {"startup/ready": line.threshold.delta}
+
+
+def test_change_that_the_noise_of_few_starts_hides_is_looked_for_with_more_than_twice_as_many() -> None:
+    made = planned(*(entry(0.01, theta=0.08, run=f"r{n}") for n in range(6)))
+    assert made.starts is not None
+    assert 16 < made.starts < MOST_STARTS
+    assert made.lines[0].threshold.source is Source.DEFAULT
+    assert made.noise == {}
+
+
+@pytest.mark.parametrize(
+    ("comparison", "workload", "metric", "a"),
+    [("memory/hold", "hold", "each", 2e6), ("teardown/hold", "hold", "cleaned", 0.05)],
+)
+def test_noise_raises_no_threshold_that_the_verdict_does_not_raise(
+    comparison: str, workload: str, metric: str, a: float
+) -> None:
+    """Of differences in bytes, and of the second metric of a benchmark."""
+    rows = [
+        replace(entry(a=a, theta=0.08 * a, run=f"r{n}"), comparison=comparison, metric=metric)
+        for n in range(6)
+    ]
+    benchmark = comparison.partition("/")[0]
+    subjects = {comparison: Subject(benchmark, frozenset({"old", "new"}), frozenset({workload}))}
+
+    made = plan(rows, subjects, DEFAULT_POLICY, blocks=20)
+
+    (line,) = made.lines
+    assert (line.noise, made.noise) == (None, {})
+    assert line.threshold.source in {Source.DEFAULT, Source.FLOOR}
+    assert line.threshold.delta == pytest.approx(256 * 1024 if metric == "each" else 0.05)
 
 
 def test_host_and_baseline_are_told_by_what_matters() -> None:

@@ -19,7 +19,6 @@ from isobench.reports import gate_history
 from isobench.reports.gate import candidates, judge
 from isobench.reports.gate_plan import Plan, plan
 from isobench.reports.gate_policy import SOURCE, Subject, check_matches, parse_policy
-from isobench.reports.gate_values import Scale
 from isobench.sides import Sides, two_sides
 from isobench.state import state_dir
 
@@ -83,7 +82,7 @@ def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
         made = _planned(wanted, subjects, entries)
     ab_plan.tell(_to_tell(wanted, made))
     matrix, ab = two_sides(wanted.matrix, _as_planned(wanted, made))
-    ab = replace(ab, detect=wanted.detect, policy=wanted.policy.tables(), noise=_noise(made, entries))
+    ab = replace(ab, detect=wanted.detect, policy=wanted.policy.tables(), noise=made.noise)
     with progress.shown(output.console(stderr=True)) as observer:
         outcome = engine.run(matrix, wanted.out, observer, lab, tune=wanted.tune, ab=ab)
     return None if _broken_off(outcome) else finished(outcome.folder, lab, wanted.policy, keep=keep)
@@ -103,10 +102,12 @@ def finished(folder: Path, lab: Lab, policy: Policy | None = None, *, keep: bool
             if _broken_off(engine.confirm(folder, found, observer, lab)):
                 return None
         run = load(folder)
+    report = judge(run, policy)
     if not keep:
-        return Judged(folder, judge(run, policy))
-    gate_history.append_entries(history_file(), gate_history.entries_of(run))
-    return Judged(folder, judge(run, policy), write([folder], folder / REPORT_FILE))
+        return Judged(folder, report)
+    if not report.unfit:  # what a restless host does is not what is usual
+        gate_history.append_entries(history_file(), gate_history.entries_of(run))
+    return Judged(folder, report, write([folder], folder / REPORT_FILE))
 
 
 def _history(wanted: Wanted, ab: ABRecord, lab: Lab) -> tuple[AAEntry, ...]:
@@ -194,17 +195,6 @@ def _to_tell(wanted: Wanted, made: Plan) -> ab_plan.ToTell:
     expected_s = ab_plan.forecast(*two_sides(wanted.matrix, _as_planned(wanted, made)))
     unknown = {name: expected_s[name] for name in made.unknown if name in expected_s}
     return ab_plan.ToTell(_as_planned(wanted, made), made, unknown)
-
-
-def _noise(made: Plan, entries: tuple[AAEntry, ...]) -> dict[str, float]:
-    """How far things alike usually lie apart, by comparison: of the first metric, which it is about."""
-    found: dict[str, float] = {}
-    for line in made.lines:
-        own = [e for e in entries if (e.comparison, e.metric) == (line.comparison, line.metric.name)]
-        usual = gate_history.usual_distance(own, line.metric.scale)
-        if usual is not None and line.metric.scale is Scale.RATIO:
-            found.setdefault(line.comparison, usual)
-    return found
 
 
 def _broken_off(outcome: Outcome) -> bool:
