@@ -18,11 +18,12 @@ from isobench.reports.gate_policy import SOURCE, Policy, Subject, check_matches
 from isobench.reports.gate_stage import on_scale
 from isobench.reports.gate_threshold import threshold
 from isobench.reports.gate_values import Metric, Scale, Threshold, Verdict, Worse, changed
-from isobench.reports.gate_words import change, size
+from isobench.reports.gate_words import change, size, unfinished
 from isobench.reports.stats import LEVEL, Estimate, Interval
 
 DOUBLED = 2
-"""Thresholds are so many times those of the gate: runs of two days differ by more than blocks of one."""
+"""Thresholds are so many times those of the gate: runs of two days differ by more than blocks of one. Those
+of counts are not: a thing that is left behind is left behind on any day."""
 
 MIN_BLOCKS = 5
 """Of either run. Of four against four the most extreme order of all comes by chance once in 70."""
@@ -43,7 +44,7 @@ class Entry:
     change: Estimate | None = None
     """What now is to was, as :attr:`isobench.reports.gate_values.Judgement.change`."""
     threshold: Threshold | None = None
-    """Doubled."""
+    """Doubled, but for counts."""
     p: float | None = None
     """Of the nearer direction, adjusted for all entries (Holm)."""
 
@@ -59,11 +60,13 @@ class BaselineReport:
     entries: tuple[Entry, ...]
     subjects: tuple[str, ...] = ()
     """What is of another build or has other options now, a sentence each: what a change may come from."""
+    faults: tuple[str, ...] = ()
+    """What is wrong with the run as a whole, a sentence each: it was killed; nothing was compared."""
 
     @property
     def warnings(self) -> tuple[Entry, ...]:
-        """What got worse, and what the baseline had and the run lacks."""
-        bad = {Verdict.REGRESSION, Verdict.MISSING}
+        """What got worse, what the baseline had and the run lacks, and what could not be compared."""
+        bad = {Verdict.REGRESSION, Verdict.MISSING, Verdict.ERROR}
         return tuple(entry for entry in self.entries if entry.verdict in bad)
 
 
@@ -76,15 +79,24 @@ def against(run: StoredRun, baseline: Baseline, policy: Policy, source: str = SO
     check_matches(policy, _subjects(run, baseline), source)
     alike = comparability(baseline.record, run.record)
     now = {(one.cell, one.metric): one for one in figures(run)}
-    entries = [_entry(was, now.get((was.cell, was.metric)), alike, policy) for was in baseline.figures]
+    found = [_entry(was, now.get((was.cell, was.metric)), alike, policy) for was in baseline.figures]
+    entries = tuple(_adjusted([one for one in found if one], policy.gate.alpha))
     return BaselineReport(
         name=baseline.name,
         promoted=baseline.promoted,
         base_run_id=baseline.record.run_id,
         run_id=run.record.run_id,
-        entries=tuple(_adjusted([one for one in entries if one], policy.gate.alpha)),
+        entries=entries,
         subjects=tuple(found.text for found in alike.of(Kind.SUBJECT)),
+        faults=tuple(_faults(run, entries)),
     )
+
+
+def _faults(run: StoredRun, entries: Sequence[Entry]) -> Iterator[str]:
+    if broken_off := unfinished(run.record):
+        yield broken_off
+    if not entries:
+        yield "Nothing was compared: the baseline has no metric that this isobench judges."
 
 
 def _subjects(run: StoredRun, baseline: Baseline) -> Iterator[Subject]:
@@ -157,15 +169,15 @@ def _tested(
     before, after = (np.log(one) if metric.scale is Scale.RATIO else np.array(one) for one in values)
     medians = (median(values[0]), median(values[1]))
     one = threshold(rule, medians, override=policy.override(_subject(was), metric.name))
-    doubled = replace(one, delta=DOUBLED * one.delta)
-    limit = on_scale(doubled.delta, metric.scale)
+    allowed = one if metric.unit == "count" else replace(one, delta=DOUBLED * one.delta)
+    limit = on_scale(allowed.delta, metric.scale)
     theta = shift(before, after)
     above = float(stats.mannwhitneyu(after - limit, before, alternative="greater").pvalue)
     below = float(stats.mannwhitneyu(after + limit, before, alternative="less").pvalue)
     worse, better = (above, below) if metric.worse is Worse.HIGHER else (below, above)
     found = theta.interval
     within = found is not None and -limit < found.low and found.high < limit
-    return _Tested(was.cell, metric, *medians, changed(theta, metric.scale), doubled, worse, better, within)
+    return _Tested(was.cell, metric, *medians, changed(theta, metric.scale), allowed, worse, better, within)
 
 
 def shift(before: Sequence[float] | np.ndarray, after: Sequence[float] | np.ndarray) -> Estimate:

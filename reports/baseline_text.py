@@ -16,7 +16,12 @@ _WORDS = {
     Verdict.MISSING: "missing",
     Verdict.ERROR: "not compared",
 }
-_STYLES = {Verdict.REGRESSION: "yellow", Verdict.MISSING: "yellow", Verdict.IMPROVEMENT: "green"}
+_STYLES = {
+    Verdict.REGRESSION: "yellow",
+    Verdict.MISSING: "yellow",
+    Verdict.ERROR: "yellow",
+    Verdict.IMPROVEMENT: "green",
+}
 
 
 def render(report: BaselineReport, console: Console) -> None:
@@ -38,13 +43,15 @@ def render(report: BaselineReport, console: Console) -> None:
             console.print(units.plain(f"{entry.cell} {entry.metric.name}: {entry.reason}"), soft_wrap=True)
     for subject in report.subjects:
         console.print(units.plain(f"another thing now: {subject}"), soft_wrap=True)
-    count = len(report.warnings)
-    text = (
-        "nothing got worse"
-        if not count
-        else f"{count} warning{'s' if count > 1 else ''}: nothing fails by it"
-    )
-    console.print(f"{text}; runs that were not measured side by side prove nothing", soft_wrap=True)
+    for fault in report.faults:
+        console.print(fault, soft_wrap=True)
+    text = f"{_answer(report)}; runs that were not measured side by side prove nothing"
+    console.print(text, soft_wrap=True)
+
+
+def _answer(report: BaselineReport) -> str:
+    count = len(report.warnings) + len(report.faults)
+    return f"{count} warning{'s' if count > 1 else ''}: nothing fails by it" if count else "nothing got worse"
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

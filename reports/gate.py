@@ -38,7 +38,7 @@ from isobench.reports.gate_values import (
     Worse,
     changed,
 )
-from isobench.reports.gate_words import stage_change
+from isobench.reports.gate_words import stage_change, unfinished
 
 __all__ = [
     "MIN_BLOCKS",
@@ -195,10 +195,8 @@ def _made(
 
 def _faults(run: StoredRun, ab: ABRecord, judgements: Sequence[Judgement]) -> Iterator[str]:
     """What makes the run none that can be passed, whatever its cells say."""
-    if run.record.status == "running":
-        yield "The run was killed, or is going on: it ends with `isobench resume`."
-    elif run.record.status == "interrupted":
-        yield "The run was interrupted: it ends with `isobench resume`."
+    if broken_off := unfinished(run.record):
+        yield broken_off
     elif absent := lost(run):
         yield f"The journal has no line of what was to be measured: {', '.join(absent)}."
     if ab.blocks < MIN_BLOCKS:

@@ -1,5 +1,6 @@
 """Changes and thresholds as the gate says them; the same on every face."""
 
+from isobench.journal import RunRecord
 from isobench.reports import units
 from isobench.reports.gate_values import Judgement, Metric, Scale, Source, Stage, Threshold, changed
 
@@ -39,6 +40,15 @@ def stage_change(stage: Stage, metric: Metric) -> str:
         return change(found.value, metric)
     low, high = (change(end, metric) for end in (found.interval.low, found.interval.high))
     return f"{change(found.value, metric)} ({low} to {high})"
+
+
+def unfinished(record: RunRecord) -> str | None:
+    """A sentence about a run that did not come to its end; None: it did."""
+    if record.status == "running":
+        return "The run was killed, or is going on: it ends with `isobench resume`."
+    if record.status == "interrupted":
+        return "The run was interrupted: it ends with `isobench resume`."
+    return None
 
 
 def detectable(judgement: Judgement) -> str:

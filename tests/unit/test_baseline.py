@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 from tests.ab_runs import Made, ab_run, starts, with_record
 
@@ -18,6 +19,7 @@ from isobench.journal_writer import Journal
 from isobench.model import Side
 from isobench.reports.baseline import find, promote, read, stored
 from isobench.reports.baseline_compare import BaselineReport, against, shift
+from isobench.reports.baseline_text import render
 from isobench.reports.gate_policy import DEFAULT_POLICY, Policy, parse_policy
 from isobench.reports.gate_values import Verdict
 
@@ -211,6 +213,51 @@ def test_what_the_run_lacks_and_what_has_too_few_blocks_is_told(tmp_path: Path) 
     assert len(missing.warnings) == 1
     assert verdicts(few) == {"startup/old/ready ready": Verdict.ERROR}
     assert "4 now" in few.entries[0].reason
+    assert len(few.warnings) == 1
+
+
+@pytest.mark.parametrize(("status", "word"), [("running", "killed"), ("interrupted", "interrupted")])
+def test_run_that_did_not_finish_is_told_beside_its_figures(
+    status: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote(passing(), DEFAULT_POLICY, tmp_path / "store")
+    later = written(with_record(ordinary(blocks=8), status=status), tmp_path / "later")
+
+    assert main(["gate", later, "--baseline", "main", "--store", str(tmp_path / "store")]) == 0
+    text = capsys.readouterr().out
+    assert main(["gate", later, "--baseline", "main", "--store", str(tmp_path / "store"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert f"The run was {word}" in text
+    assert "1 warning: nothing fails by it" in text
+    assert "nothing got worse" not in text
+    assert ([entry["verdict"] for entry in told["entries"]], told["warnings"]) == (["equivalent"], 1)
+    assert word in told["faults"][0]
+
+
+def test_baseline_of_which_nothing_is_judged_any_more_is_told(tmp_path: Path) -> None:
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+    base = find(tmp_path, "main", ordinary().record)
+    figures = tuple(replace(figure, metric="warmth") for figure in base.figures)
+
+    report = against(ordinary(), replace(base, figures=figures), DEFAULT_POLICY)
+
+    assert report.entries == ()
+    assert report.faults == ("Nothing was compared: the baseline has no metric that this isobench judges.",)
+    console = Console(width=200, record=True, quiet=True)
+    render(report, console)
+    assert "nothing got worse" not in console.export_text()
+
+
+def test_thing_that_is_left_behind_in_every_block_is_a_warning(tmp_path: Path) -> None:
+    def left(count: float, blocks: int) -> Made:
+        return Made(dict.fromkeys(Side, [count] * blocks), "teardown", "hold", "residue", "count")
+
+    leaking = Made({Side.A: left(1, 10).values[Side.A]}, "teardown", "hold", "residue", "count")
+    base = with_record(ab_run(left(0, 40)), tools=RUNC)
+    run = with_record(ab_run(leaking), ab=None, tools=RUNC)
+
+    assert verdicts(held(run, tmp_path, base)) == {"teardown/old/hold residue": Verdict.REGRESSION}
 
 
 def test_another_thing_measured_under_the_same_name_is_not_compared(tmp_path: Path) -> None:

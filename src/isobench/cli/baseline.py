@@ -95,7 +95,8 @@ def as_json(report: BaselineReport) -> dict[str, Any]:
         "base_run_id": report.base_run_id,
         "run_id": report.run_id,
         "subjects": list(report.subjects),
-        "warnings": len(report.warnings),
+        "faults": list(report.faults),
+        "warnings": len(report.warnings) + len(report.faults),
         "entries": [_entry(entry) for entry in report.entries],
     }
 
