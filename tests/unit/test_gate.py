@@ -410,21 +410,18 @@ def test_regression_outranks_what_is_missing_and_inconclusive() -> None:
 
 
 def test_holm_asks_more_of_one_where_many_were_found() -> None:
-    # By itself the weak one would pass with its p of fresh blocks; among many it has to be surer.
-    weak = starts(1.055, noise=0.03, seed=8, workload="weak")
-    others = [starts(1.5, seed=seed, workload=f"w{seed}") for seed in range(12)]
+    def weak(count: int) -> GateReport:
+        made = [starts(1.06, noise=0.03, seed=4, workload=f"w{number}") for number in range(count)]
+        return judge(confirmed(*made), DEFAULT_POLICY)
 
-    def p_of_weak(*made: Made) -> tuple[float, float]:
-        report = judge(confirmed(*made), parse_policy({"gate": {"alpha": 0.2}}))
-        found = next(one for one in report.judgements if one.comparison == "startup/weak")
-        assert found.stage is not None
-        assert found.p is not None
-        return found.stage.p_worse, found.p
+    (alone,), among = weak(1).judgements, weak(5).judgements
 
-    alone, among = p_of_weak(weak), p_of_weak(weak, *others)
-
-    assert alone[1] == alone[0] == among[0]
-    assert among[1] >= among[0]
+    assert alone.stage is not None
+    assert alone.p == alone.stage.p_worse
+    assert 0.01 < alone.p < 0.05
+    assert [found.p for found in among] == pytest.approx([5 * alone.p] * 5)
+    assert alone.verdict is Verdict.REGRESSION
+    assert {found.verdict for found in among} == {Verdict.INCONCLUSIVE}
 
 
 def test_what_the_gate_does_not_know_is_told_and_not_judged() -> None:
