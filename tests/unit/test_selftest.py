@@ -5,11 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.ab_runs import Made, ab_run, starts
 
-from isobench.cli import ab_run, main, selftest
+from isobench.cli import ab_run as ab_run_module
+from isobench.cli import main, selftest
+from isobench.cli.verdicts import Judged
 from isobench.fakelab import fake_lab
 from isobench.matrix import parse_matrix
+from isobench.model import Side
 from isobench.plan import Matrix
+from isobench.reports.gate import judge
 
 START_S = (0.0030, 0.0031, 0.0029, 0.00305, 0.00295)
 
@@ -41,7 +46,7 @@ def self_test(
 
     def call(matrix: Matrix, *words: str, load: float = 0.1) -> Outcome:
         host = {"load": {"1min": load}, "cpu": {"model": "none", "usable": 2}}
-        monkeypatch.setattr(ab_run, "this_host", lambda **_: fake_lab(tmp_path, **host))
+        monkeypatch.setattr(ab_run_module, "this_host", lambda **_: fake_lab(tmp_path, **host))
         monkeypatch.setattr(selftest, "_matrix", lambda: matrix)
         code = main(["gate", "--self-test", *words])
         found = capsys.readouterr()
@@ -85,6 +90,32 @@ def test_delayed_start_that_fails_is_no_regression_and_no_pass(self_test: SelfTe
     assert "ok   bare against itself: equivalent" in out
     assert "FAIL bare against itself delayed by 2 ms: incomplete; " in out
     assert "it fell over" in out
+
+
+@pytest.mark.parametrize(
+    ("control", "noise", "said"),
+    [
+        (1.0, 0.12, "ok   bare against itself: inconclusive"),
+        (1.2, 0.02, "FAIL bare against itself: inconclusive"),
+    ],
+    ids=["noise", "differs from itself"],
+)
+def test_inconclusive_is_borne_with_unless_the_baseline_differs_from_itself(
+    self_test: SelfTest, monkeypatch: pytest.MonkeyPatch, control: float, noise: float, said: str
+) -> None:
+    other = starts(control, noise=noise, seed=2).values[Side.B]
+    same = Made({**starts(noise=noise, seed=3).values, Side.CONTROL: other})
+    runs = iter((ab_run(same), ab_run(starts(1.5), confirm=("startup/ready",))))
+
+    def measured(wanted: ab_run_module.Wanted, *, keep: bool) -> Judged:
+        assert not keep
+        return Judged(wanted.out or Path(), judge(next(runs), wanted.policy))
+
+    monkeypatch.setattr(ab_run_module, "measured", measured)
+    code, out, _ = self_test(scripted(0.002))
+
+    assert said in out
+    assert code == (3 if said.startswith("FAIL") else 0)
 
 
 def test_json_has_both_results_whatever_they_are(self_test: SelfTest) -> None:
