@@ -421,6 +421,26 @@ class TestPytestBenchmark:
             ]
         )
 
+    @pytest.mark.parametrize("told", [{}, "torn", {"host": None}])
+    def test_a_damaged_baseline_is_refused(
+        self, suite: Suite, pytester: pytest.Pytester, told: object
+    ) -> None:
+        suite(self.INTO, "--benchmark-save=base")
+        (stored,) = pytester.path.glob(".benchmarks/*/0001_base.json")
+        data = json.loads(stored.read_text())
+        data["benchmarks"][0]["extra_info"]["isobench"] = told
+        stored.write_text(json.dumps(data))
+
+        result = suite(self.INTO, "--benchmark-compare=0001")
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(
+            [
+                "*test_cell: the baseline of this cell does not say on which host it was measured",
+                "*remedy: make a baseline on this host: pytest --benchmark-save=NAME",
+            ]
+        )
+
 
 OLD = {"kind": "fake", "name": "old", "script": SCRIPT}
 NEW = {"kind": "fake", "name": "new", "script": [{"value": 1.2 * one["value"]} for one in SCRIPT]}
