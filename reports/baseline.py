@@ -28,7 +28,7 @@ from isobench.plugins import did_you_mean
 from isobench.reports.comparability import Kind, comparability, conditions
 from isobench.reports.gate import judge
 from isobench.reports.gate_metrics import judged
-from isobench.reports.gate_pairs import value_of
+from isobench.reports.gate_pairs import settled, value_of
 from isobench.reports.gate_policy import Policy
 from isobench.reports.gate_values import Verdict
 
@@ -116,7 +116,7 @@ def promote(run: StoredRun, policy: Policy, store: Path, name: str = DEFAULT_NAM
 def figures(run: StoredRun) -> Iterator[Figure]:
     """What a run says by itself: of one that compares two sides its baseline, of any other all of it."""
     cells: dict[str, dict[int, list[Sample]]] = {}
-    for sample in run.samples:
+    for sample in settled(run):
         if _is_baseline(run.record, sample):
             cells.setdefault(sample.cell, {}).setdefault(sample.block, []).append(sample)
     for cell, blocks in sorted(cells.items()):

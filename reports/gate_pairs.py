@@ -1,10 +1,12 @@
 """From the journal of a run that compares two sides to one number a side and block.
 
 A block is whole for a metric when A, B and the control each have a value in it and no attempt at one failed.
-The order of lines in the journal does not matter, but of two readings of one step the later one counts.
+The order of lines in the journal does not matter, but of two readings of one step the later one counts, and
+values of a block that was broken off and measured again do not.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,13 +88,26 @@ def comparisons(run: StoredRun, ab: ABRecord) -> tuple[Comparison, ...]:
     """All comparisons, in the order of the run's benchmarks and then of their names."""
     found: dict[str, dict[Side, list[Sample]]] = {}
     configured = {one.shown_as: one.name for one in run.record.isolators}
-    for sample in run.samples:
+    for sample in settled(run):
         side = _side(sample, ab, configured)
         if side is not None:
             found.setdefault(ab.comparison(sample), {}).setdefault(side, []).append(sample)
     order = {name: place for place, name in enumerate(run.record.benchmarks)}
     made = [_comparison(name, sides, ab, run.record) for name, sides in found.items()]
     return tuple(sorted(made, key=lambda one: (order.get(one.benchmark, len(order)), one.name)))
+
+
+def settled(run: StoredRun) -> Iterator[Sample]:
+    """The samples without the values of what was broken off: the block has them of one time and no other.
+
+    Failures in it stay: no attempt is repeated until it is green.
+    """
+    seen: Counter[tuple[str, int]] = Counter()
+    for sample in run.samples:
+        pair = sample.cell, sample.block
+        seen[pair] += 1
+        if sample.status is not Status.OK or seen[pair] > run.torn.get(pair, 0):
+            yield sample
 
 
 def _side(sample: Sample, ab: ABRecord, configured: Mapping[str, str]) -> Side | None:

@@ -54,7 +54,7 @@ def gate_part(summary: Summary) -> GatePart | None:
     samples = tuple(sample for cell in summary.cells for sample in cell.samples)
     try:
         policy = parse_policy(ab.policy, "run.json")
-        report = judge(StoredRun(summary.record, samples), policy)
+        report = judge(StoredRun(summary.record, samples, torn=summary.torn), policy)
     except UsageError as error:  # thresholds of another isobench: the rest of the page is of use all the same
         answer = Caution("There is no verdict on this run", f"{error}")
         return GatePart(answer, (), (), Section("gate", "Verdict", _LEAD, ()))

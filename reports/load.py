@@ -59,6 +59,7 @@ def summarize(folder: Path) -> Summary:
         isolators=isolators,
         cells=tuple(sorted(cells, key=lambda cell: (order[cell.isolator], cell.id))),
         warnings=run.warnings,
+        torn=run.torn,
         limits=tuple(sorted({(q.asked_cpus, q.period_us) for found in isolators for q in found.quotas})),
     )
 

@@ -188,6 +188,8 @@ class Summary:
     cells: tuple[CellSummary, ...]
     """All of them, in the order of the isolators, then by id."""
     warnings: tuple[str, ...] = ()
+    torn: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """As :attr:`isobench.journal.StoredRun.torn`."""
     limits: tuple[tuple[float, int], ...] = field(default=())
     """Every (CPUs, period in µs) that was asked for, ascending."""
 

@@ -223,6 +223,9 @@ class StoredRun:
     """The (cell id, block) that were measured to their end."""
     warnings: tuple[str, ...] = ()
     """What was odd but bearable, a sentence each: a torn last line."""
+    torn: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """Of the (cell id, block) that were broken off and measured again: how many of their lines, the first
+    ones, are of what was broken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +260,9 @@ def load(folder: Path) -> StoredRun:
     return StoredRun(
         record=record,
         samples=samples,
-        done=frozenset(pair for pair, lines in done.items() if counted[pair] >= lines),
+        done=frozenset(pair for pair, (lines, _) in done.items() if counted[pair] >= lines),
         warnings=() if torn is None else (torn,),
+        torn={pair: first for pair, (lines, first) in done.items() if first and counted[pair] >= lines},
     )
 
 
@@ -320,13 +324,15 @@ def _read_bytes(path: Path) -> bytes:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}", remedy=_WHICH_FOLDER) from error
 
 
-def _read_pairs(path: Path) -> dict[tuple[str, int], int]:
+def _read_pairs(path: Path) -> dict[tuple[str, int], tuple[int, int]]:
+    """Of each pair how many lines it has, and how many of them were broken off."""
     lines, _ = split(_read_bytes(path))
-    pairs: dict[tuple[str, int], int] = {}
+    pairs: dict[tuple[str, int], tuple[int, int]] = {}
     for number, line in enumerate(lines, start=1):
         data = decode(line, f"{path}:{number}")
         try:
-            pairs[str(data["cell"]), int(data["block"])] = int(data["samples"])
+            found = int(data["samples"]), int(data.get("torn", 0))
+            pairs[str(data["cell"]), int(data["block"])] = found
         except (KeyError, TypeError, ValueError) as error:
             raise ResultsError(f"{path}:{number}: not a line of isobench: {error!r}") from error
     return pairs

@@ -68,6 +68,7 @@ class Journal:
 
     def __init__(self, folder: Path, lines: Counter[tuple[str, int]]) -> None:
         self.folder = folder
+        self._torn = lines.copy()
         self._lines = lines
         self._samples = _Appender(folder / SAMPLES_FILE)
         self._pairs = _Appender(folder / PAIRS_FILE)
@@ -102,7 +103,8 @@ class Journal:
 
     def pair_done(self, cell: str, block: int) -> None:
         """Note that a cell was measured to its end in a block; ``resume`` will not measure it again."""
-        line = {"v": SCHEMA_VERSION, "cell": cell, "block": block, "samples": self._lines[cell, block]}
+        torn, samples = self._torn[cell, block], self._lines[cell, block]
+        line = {"v": SCHEMA_VERSION, "cell": cell, "block": block, "samples": samples, "torn": torn}
         self._pairs.append(encode(line, cell))
 
     def sync(self) -> None:

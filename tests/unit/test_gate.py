@@ -3,13 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.ab_runs import NAMES, Made, ab_run, starts
 
 from isobench.errors import PolicyError, ResultsError
-from isobench.journal import StoredRun
+from isobench.journal import StoredRun, load
+from isobench.journal_writer import Journal
 from isobench.model import Sample, Side, Status
+from isobench.reports.baseline import figures
 from isobench.reports.gate import (
     MIN_BLOCKS,
     GateReport,
@@ -21,6 +24,7 @@ from isobench.reports.gate import (
     judge,
 )
 from isobench.reports.gate_policy import DEFAULT_POLICY, parse_policy
+from isobench.reports.load import summarize
 
 NAME = "startup/ready"
 MISSING = (Status.UNAVAILABLE, "runc is not installed")
@@ -317,6 +321,40 @@ def test_warm_ups_enter_no_figure() -> None:
     cold = [replace(line, value=10.0, detail={"warmup": True}) for line in run.samples if line.side is Side.B]
 
     assert judged(replace(run, samples=(*cold, *run.samples))) == judged(run)
+
+
+def resumed(run: StoredRun, torn: Sample, folder: Path) -> StoredRun:
+    """The run as it is read back when its block of that line was broken off behind it and measured again."""
+    with Journal.create(folder, run.record) as journal:
+        journal.append(torn)
+    journal, _ = Journal.reopen(folder)
+    with journal:
+        for sample in run.samples:
+            journal.append(sample)
+        journal.pair_done(torn.cell, torn.block)
+    return load(folder)
+
+
+def test_values_of_a_block_that_was_broken_off_and_measured_again_do_not_count(tmp_path: Path) -> None:
+    run = ab_run(starts())
+    line = next(one for one in run.samples if one.side is Side.A and one.block == 3)
+
+    again = resumed(run, replace(line, value=10.0), tmp_path / "run")
+
+    assert len(again.samples) == len(run.samples) + 1
+    assert judged(again) == judged(run)
+    assert [dict(figure.values) for figure in figures(again)] == [dict(f.values) for f in figures(run)]
+    assert summarize(tmp_path / "run").torn == again.torn == {(line.cell, 3): 1}
+
+
+def test_attempt_that_failed_before_its_block_was_broken_off_makes_it_incomplete(tmp_path: Path) -> None:
+    run = ab_run(starts())
+    line = next(one for one in run.samples if one.side is Side.A and one.block == 3)
+    failed = replace(line, value=None, status=Status.FAILED, reason="exit 1")
+
+    found = judged(resumed(run, failed, tmp_path / "run"))
+
+    assert [(gap.block, gap.side, gap.reason) for gap in found.gaps] == [(3, Side.A, "exit 1")]
 
 
 def test_all_values_equal_is_equivalent_and_a_constant_step_a_regression() -> None:
