@@ -55,12 +55,11 @@ _QUESTIONS = {
 
 def _fitting(titles: Sequence[str], width: int) -> str:
     """As many as a line takes, the first in any case, and how many more there are."""
-    for shown in range(len(titles), 0, -1):
-        rest = len(titles) - shown
-        said = "; ".join((*titles[:shown], *([f"{rest} more"] if rest else [])))
-        if len(said) <= width:
-            break
-    return said
+    said = [
+        "; ".join((*titles[:shown], *([f"{len(titles) - shown} more"] if shown < len(titles) else [])))
+        for shown in range(len(titles), 0, -1)
+    ]
+    return next((one for one in said if len(one) <= width), said[-1])
 
 
 def _print(label: str, said: str, style: str, console: Console) -> None:

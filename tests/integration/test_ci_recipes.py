@@ -106,7 +106,7 @@ def test_gitlab_job_keeps_its_files_and_ends_with_the_code_of_the_gate(place: Pl
 
     verdict = (place.folder / "isobench-gate.md").read_text().splitlines()[0]
     outcome = verdict.removeprefix("### isobench gate: ")
-    again = [place.command, "gate", place.folder / "isobench-gate", "--json"]
+    again = [str(place.command), "gate", str(place.folder / "isobench-gate"), "--json"]
     told = subprocess.run(again, check=False, capture_output=True, text=True).stdout
     sure = {"inconclusive"} if missed(json.loads(told)) else {"regression"}
     assert outcome in sure | {"unfit"}, done.stderr

@@ -118,7 +118,7 @@ def test_limits_whose_worst_errors_overlap_or_are_too_few_are_called_so(summary:
         "runc": sized(0.5, Interval(0.4, 0.6)),
         "qemu-tcg": sized(0.0, None),
     }
-    isolators = tuple(errors.get(one.name, lambda same: same)(one) for one in summary.isolators)
+    isolators = tuple(errors[one.name](one) if one.name in errors else one for one in summary.isolators)
 
     found = finding(replace(summary, isolators=isolators), "Most exact CPU limit")
     assert found.answer == "cgroups"  # emulation comes last, however exact

@@ -59,9 +59,9 @@ def show_plan(wanted: Wanted, *, json: bool) -> None:
     made = _planned(wanted, subjects, _history(wanted, ab, this_host()))
     told, pilot = _to_tell(wanted, made), _pilot_of(wanted, subjects, made)
     if json:
-        output.print_json(ab_plan.as_json(told, pilot and pilot.expected_s))
+        output.print_json(ab_plan.as_json(told, None if pilot is None else pilot.expected_s))
     else:
-        ab_plan.tell(told, pilot and pilot.announced)
+        ab_plan.tell(told, None if pilot is None else pilot.announced)
 
 
 def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
