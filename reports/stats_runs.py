@@ -4,14 +4,14 @@ Runs are independent of each other: block 3 of one and block 3 of another share 
 block of one is ever paired with one of the other. And one run of each is one witness of each: an interval
 from what varies within two runs cannot know by how much a host differs from one run to the next. How often an
 interval of a ratio of medians held the true one in 2000 simulated pairs of runs with values that scatter by
-10 %, by 5 % between blocks, and besides by so much from run to run:
+10 %, by 5 % between blocks, and besides by so much from run to run (``python -m tests.perf.runs_apart``):
 
     ===============  =========  =======  =======
     blocks x values  nothing    2 %      5 %
     ===============  =========  =======  =======
-    5 x 20           94 of 100  87       62
-    10 x 20          97         84       53
-    20 x 10          97         83       49
+    5 x 20           94 of 100  87       63
+    10 x 20          96         85       50
+    20 x 10          98         81       48
     ===============  =========  =======  =======
 
 Hosts, on the other hand, are independent witnesses of what holds for their like, so an interval over hosts
