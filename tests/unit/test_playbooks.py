@@ -1,0 +1,54 @@
+"""The playbooks of ansible/, called for hosts that are this one or none."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from tests.unit.test_ansible import ANSIBLE, play
+from tests.unit.test_batch import MATRIX
+
+from isobench.book import Book, read_book
+
+CLOSED = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
+"""What an inventory says of a host that is switched off: nobody listens on port 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A controller with a folder of its own."""
+
+    directory: Path
+
+    @property
+    def book(self) -> Book:
+        return read_book(self.directory / "results" / "monday")
+
+    def call(
+        self, playbook: str, hosts: Mapping[str, Mapping[str, object]], *words: str
+    ) -> "CompletedProcess[str]":
+        """Call a playbook; hosts are this one, unless their variables say another thing."""
+        (self.directory / "monday.toml").write_text(MATRIX)
+        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory = self.directory / "hosts.yml"
+        known = {name: here | {**variables} for name, variables in hosts.items()}
+        inventory.write_text(json.dumps({"all": {"hosts": known}}))
+        folder = ("-e", f"matrix={self.directory}/monday.toml", "-e", f"results={self.directory}/results")
+        return play(self.directory / "home", "-i", inventory, ANSIBLE / playbook, *folder, *words)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_host_with_a_variable_that_is_no_number_is_a_row_and_so_are_the_others(lab: Lab) -> None:
+    done = lab.call("site.yml", {"lab-a": {"isobench_host_disk_mb": "2 GB"}, "lab-b": CLOSED})
+    rows = lab.book.hosts
+    assert (rows["lab-a"].state, rows["lab-a"].stage) == ("failed", "contact"), done.stdout
+    assert "isobench_host_disk_mb" in str(rows["lab-a"].reason)
+    assert (rows["lab-b"].state, rows["lab-b"].stage) == ("unreachable", "contact")
+    assert "without a whole run: lab-a, lab-b" in done.stdout
