@@ -132,7 +132,7 @@ def go(
 
     Raises :class:`isobench.errors.OutputError` where ``place`` cannot be written.
     """
-    with _lock(place, fcntl.LOCK_EX) as lock:
+    with _lock(place, fcntl.LOCK_EX, os.O_RDWR | os.O_CREAT) as lock:
         run = place / RUN_FOLDER
         if not (run / RUN_FILE).exists():
             _put_aside(run)
@@ -228,6 +228,9 @@ def _write_attempt(place: Path, attempt: Attempt) -> None:
 
 
 def _is_held(place: Path) -> bool:
+    """Makes no lock where there is none: whoever asks may be another user than the one that is to hold it."""
+    if place.is_dir() and not (place / _LOCK).exists():
+        return False
     try:
         with _lock(place, fcntl.LOCK_SH | fcntl.LOCK_NB):
             return False
@@ -236,10 +239,10 @@ def _is_held(place: Path) -> bool:
 
 
 @contextmanager
-def _lock(place: Path, how: int) -> Iterator[int]:
+def _lock(place: Path, how: int, flags: int = os.O_RDONLY) -> Iterator[int]:
     """Hold the lock. Raises BlockingIOError where ``how`` says not to wait, OutputError without a folder."""
     try:
-        fd = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(place / _LOCK, flags | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OutputError(f"{place}: no folder for a run of a batch: {error.strerror}") from error
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def test_packages_are_those_that_the_distribution_has(
 
 
 def contact(shell: str = "sh", **variables: str) -> dict[str, str]:
-    given = {"dir": "/var/lib/isobench", "python": "", "stamp": "none", **variables}
+    given = {"dir": "/var/lib/isobench", "python": "", "stamp": "none", "account": "root", **variables}
     words = " ".join(f"{name}='{value}'" for name, value in given.items())
     done = subprocess.run(
         [shell, "-c", f"{words}\n{CONTACT.read_text()}"], capture_output=True, text=True, check=True
@@ -129,7 +130,7 @@ def test_host_answers_with_all_that_the_role_asks_for() -> None:
     answer = contact()
     assert set(answer) == {
         *("clock", "uid", "machine", "init", "id", "like", "release", "name", "any_python", "python"),
-        *("version", "installed", "settings", "controllers", "free_in", "free_kb"),
+        *("version", "installed", "home", "settings", "controllers", "free_in", "free_kb"),
     }
     assert int(answer["clock"]) > 0
     assert int(answer["free_kb"]) > 0
@@ -154,6 +155,11 @@ def test_stamp_of_what_is_installed_is_told(tmp_path: Path) -> None:
     (tmp_path / "isobench.key").write_text("abc\n")
     assert contact(dir=str(tmp_path), stamp="isobench.key")["installed"] == "abc"
     assert contact(dir=str(tmp_path))["installed"] == ""
+
+
+def test_home_of_an_account_that_is_there_is_told() -> None:
+    assert contact()["home"] == pwd.getpwnam("root").pw_dir
+    assert contact(account="no-such-user")["home"] == ""
 
 
 def test_collection_names_its_roles_and_playbooks_in_its_readme() -> None:

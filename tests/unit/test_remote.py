@@ -80,6 +80,7 @@ def held(place: Path) -> Iterator[None]:
 
 def test_place_without_a_run_is_absent(place: Path) -> None:
     assert remote.look(place) == remote.Look("absent", remote.Attempt())
+    assert [path.name for path in place.iterdir()] == ["matrix.toml"], "whoever looks may not be who runs"
 
 
 def test_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # Asked of a host before anything else is: it takes nothing but a shell. The caller sets $dir (where isobench is
-# to be), $python (which one it is to run on; empty: the first that is new enough) and $stamp.
+# to be), $python (which one it is to run on; empty: the first that is new enough), $stamp and $account.
 say() { printf 'isobench_%s=%s\n' "$1" "$2"; }
 
 say clock "$(date +%s)"
@@ -26,6 +26,7 @@ for name in ${python:-python3 python3.14 python3.13 python3.12 python3.11}; do
 done
 say installed "$(cat "$dir/$stamp" 2>/dev/null)"
 
+say home "$(getent passwd -- "$account" 2>/dev/null | cut -d: -f6)"
 say settings "$(ls "$dir/settings.json" 2>/dev/null)"
 
 say controllers "$(cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null ||
