@@ -112,17 +112,25 @@ class GuestKernel(Step):
     """The kernel that virtual machines boot, through the role."""
 
     def plan(self) -> str | None:
-        kernel = state_dir() / "kernel" / "vmlinuz"
+        kernel = self._kernel()
         if kernel.exists():
             return None
         if shutil.which("apt-get") is None:
             why = "a guest kernel: there is no apt-get to download one with"
             raise StepError(why, f"cp <a Linux kernel with a serial console built in> {kernel}")
-        return f"download Debian's cloud kernel (27 MB) and unpack it to {kernel}; it is not installed"
+        what = "the distribution's kernel for virtual machines (27 MB on Debian)"
+        return f"download {what} and unpack it to {kernel}; it is not installed"
 
     def do(self) -> None:
         again = "make setup" if os.geteuid() == 0 else "sudo apt-get update && make setup"
-        play("kernel", why_not="a guest kernel could not be fetched", remedy=again)
+        why_not = "a guest kernel could not be fetched"
+        play("kernel", why_not=why_not, remedy=again)
+        if not self._kernel().exists():  # the role goes on without one
+            raise StepError(why_not, again)
+
+    @staticmethod
+    def _kernel() -> Path:
+        return state_dir() / "kernel" / "vmlinuz"
 
 
 class Agent(Step):

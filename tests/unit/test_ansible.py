@@ -67,26 +67,34 @@ def test_playbook_is_understood_by_ansible(playbook: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("host", "packages"),
+    ("host", "packages", "kernel"),
     [
         (
             {"id": "ubuntu", "like": "debian", "release": "24", "python": "/usr/bin/python3"},
             ["runc", "lxc", "qemu-system-x86"],
+            "package linux-image-virtual",
+        ),
+        (
+            {"id": "debian", "like": "", "release": "13", "python": "/usr/bin/python3"},
+            ["runc", "lxc", "qemu-system-x86"],
+            "package linux-image-cloud-amd64",
         ),
         (
             {"id": "fedora", "like": "", "release": "42", "python": "/usr/bin/python3"},
             ["runc", "lxc", "qemu-system-x86-core"],
+            "",
         ),
-        ({"id": "rhel", "like": "fedora", "release": "9", "python": ""}, ["runc", "python3.12"]),
+        ({"id": "rhel", "like": "fedora", "release": "9", "python": ""}, ["runc", "python3.12"], ""),
         (
             {"id": "rocky", "like": "rhel centos fedora", "release": "10", "python": "/usr/bin/python3"},
             ["crun"],
+            "",
         ),
     ],
-    ids=["ubuntu", "fedora", "rhel-9", "rocky-10"],
+    ids=["ubuntu", "debian", "fedora", "rhel-9", "rocky-10"],
 )
-def test_packages_are_those_that_the_distribution_has(
-    host: dict[str, str], packages: list[str], tmp_path: Path
+def test_packages_and_guest_kernel_are_those_that_the_distribution_has(
+    host: dict[str, str], packages: list[str], kernel: str, tmp_path: Path
 ) -> None:
     folder = ANSIBLE / "roles" / "isobench_host" / "vars"
     out = tmp_path / "packages.json"
@@ -94,16 +102,23 @@ def test_packages_are_those_that_the_distribution_has(
         {
             "hosts": "localhost",
             "gather_facts": False,
-            "vars": {"isobench_host_contact": {**host, "machine": "x86_64"}, "isobench_host_checkout": False},
+            "vars": {
+                **yaml.safe_load((folder.parent / "defaults" / "main.yml").read_text()),
+                "isobench_host_contact": {**host, "machine": "x86_64"},
+            },
             "tasks": [
                 {"ansible.builtin.include_vars": {"file": f"{folder}/main.yml"}},
                 {"ansible.builtin.include_vars": {"file": f"{folder}/{{{{ isobench_host_kin }}}}.yml"}},
                 {
                     "ansible.builtin.copy": {
-                        "content": "{{ isobench_host_family_packages | to_json }}",
+                        "content": "{{ [isobench_host_family_packages, kernel] | to_json }}",
                         "dest": str(out),
                         "mode": "0644",
-                    }
+                    },
+                    "vars": {
+                        "kernel": "{{ isobench_host_kernel_from and "
+                        "isobench_host_kernel_from ~ ' ' ~ isobench_host_kernel_image }}"
+                    },
                 },
             ],
         }
@@ -113,7 +128,32 @@ def test_packages_are_those_that_the_distribution_has(
     (tmp_path / "hosts").write_text(inventory)
     done = play(tmp_path, "-i", tmp_path / "hosts", tmp_path / "book.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(out.read_text()) == packages
+    assert json.loads(out.read_text()) == [packages, kernel]
+
+
+def test_guest_kernel_that_cannot_be_had_is_told_and_no_failure(tmp_path: Path) -> None:
+    for name, text in (("apt-get", "echo E: no such package >&2; exit 100"), ("apt-cache", "exit 100")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    book = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": {
+                "isobench_host_contact": {"machine": "x86_64", "id": "debian", "like": ""},
+                "isobench_host_state_dir": str(tmp_path / "state"),
+            },
+            "environment": {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            "tasks": [
+                {"ansible.builtin.include_role": {"name": "isobench_host", "tasks_from": "kernel"}},
+            ],
+        }
+    ]
+    (tmp_path / "book.yml").write_text(json.dumps(book))
+    done = play(tmp_path, "-i", ANSIBLE / "inventory" / "localhost.yml", tmp_path / "book.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no virtual machines there: E: no such package" in done.stdout
+    assert list((tmp_path / "state" / "kernel").iterdir()) == []
 
 
 def contact(shell: str = "sh", **variables: str) -> dict[str, str]:

@@ -139,6 +139,15 @@ def test_guest_kernel_is_fetched_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert steps_host.GuestKernel().plan() is None
 
 
+def test_guest_kernel_that_the_role_could_not_bring_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
+    monkeypatch.setattr(steps_host, "play", lambda *_, **__: None)
+    with pytest.raises(StepError, match="could not be fetched"):
+        steps_host.GuestKernel().do()
+
+
 def test_guest_kernel_without_apt_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
     hide(monkeypatch, "apt-get", "vmlinuz")
