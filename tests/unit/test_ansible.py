@@ -156,12 +156,11 @@ def test_guest_kernel_that_cannot_be_had_is_told_and_no_failure(tmp_path: Path) 
     assert list((tmp_path / "state" / "kernel").iterdir()) == []
 
 
-def contact(shell: str = "sh", **variables: str) -> dict[str, str]:
+def contact(release: Path = Path("/etc/os-release"), **variables: str) -> dict[str, str]:
     given = {"dir": "/var/lib/isobench", "python": "", "stamp": "none", "account": "root", **variables}
     words = " ".join(f"{name}='{value}'" for name, value in given.items())
-    done = subprocess.run(
-        [shell, "-c", f"{words}\n{CONTACT.read_text()}"], capture_output=True, text=True, check=True
-    )
+    program = CONTACT.read_text().replace("/etc/os-release", str(release))
+    done = subprocess.run(["sh", "-c", f"{words}\n{program}"], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return dict(re.findall(r"^isobench_([a-z_]+)=(.*)$", done.stdout, re.MULTILINE))
 
@@ -195,6 +194,19 @@ def test_stamp_of_what_is_installed_is_told(tmp_path: Path) -> None:
     (tmp_path / "isobench.key").write_text("abc\n")
     assert contact(dir=str(tmp_path), stamp="isobench.key")["installed"] == "abc"
     assert contact(dir=str(tmp_path))["installed"] == ""
+
+
+def test_distribution_is_that_of_its_release_file(tmp_path: Path) -> None:
+    release = tmp_path / "os-release"
+    assert contact(release)["name"] == "an unknown system"
+    release.write_text(
+        'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID=9.4\nPRETTY_NAME="Rocky Linux 9.4"\n'
+    )
+    answer = contact(release)
+    assert [answer[key] for key in ("id", "like", "release", "name")] == [
+        *("rocky", "rhel centos fedora", "9"),
+        "Rocky Linux 9.4",
+    ]
 
 
 def test_home_of_an_account_that_is_there_is_told() -> None:

@@ -45,6 +45,18 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
+def test_distribution_that_is_not_known_is_refused_with_the_way_to_measure_there(
+    lab: Lab,
+) -> None:
+    foreign = {"any_python": sys.executable, "id": "arch", "like": "", "name": "Arch Linux", "clock": "0"}
+    done = lab.call("site.yml", {"lab-a": {}}, "-e", json.dumps({"isobench_host_contact": foreign}))
+    row = lab.book.hosts["lab-a"]
+    assert (row.state, row.stage) == ("failed", "provision"), done.stdout
+    assert str(row.reason).startswith("Arch Linux is not supported: it is neither")
+    assert "isobench_run_command: [" in str(row.remedy)
+    assert "ansible/bench.yml and ansible/fetch.yml" in str(row.remedy)
+
+
 def test_host_with_a_variable_that_is_no_number_is_a_row_and_so_are_the_others(lab: Lab) -> None:
     done = lab.call("site.yml", {"lab-a": {"isobench_host_disk_mb": "2 GB"}, "lab-b": CLOSED})
     rows = lab.book.hosts
