@@ -47,7 +47,13 @@ _NEEDS_INDEX = (
 
 
 class WheelhouseError(Exception):
-    """It cannot be packed; the message says why and which command mends it."""
+    """It cannot be packed; the message says why, ``remedy`` which command mends it."""
+
+    def __init__(self, message: str, remedy: str, said: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.said = said
+        """The last lines of the tool that failed."""
 
 
 def pins(text: str, wanted: Sequence[str] = MEASURING) -> str:
@@ -61,7 +67,7 @@ def pins(text: str, wanted: Sequence[str] = MEASURING) -> str:
     while more := {name for name, users in via.items() if users & kept} - kept:
         kept |= more
     if missing := kept - found.keys():
-        raise WheelhouseError(f"{PINS} does not pin {', '.join(sorted(missing))}\n  mend it with: make pins")
+        raise WheelhouseError(f"{PINS} does not pin {', '.join(sorted(missing))}", "make pins")
     return "".join(found[name][0] for name in sorted(kept))
 
 
@@ -104,7 +110,10 @@ def pack(python: str, machine: str, folder: Path) -> tuple[Path, str, bool]:
             with tempfile.TemporaryDirectory(dir=folder, prefix=".draft-") as draft:
                 _make(Path(draft), python, machine).rename(archive)
     except OSError as error:
-        raise WheelhouseError(f"{folder}: the archive for lab hosts cannot be made: {error}") from error
+        raise WheelhouseError(
+            f"{folder}: the archive for lab hosts cannot be made: {error}",
+            "name another folder: isobench_host_wheelhouse",
+        ) from error
     return archive, name, True
 
 
@@ -126,7 +135,8 @@ def _check_compiler(machine: str) -> None:
     try:
         find_compiler(machine)
     except BuildError as error:
-        raise WheelhouseError(f"{error}   (in {ROOT})") from error
+        why, _, remedy = str(error).partition("\nmend it with: ")
+        raise WheelhouseError(why, f"{remedy}   (in {ROOT})") from error
 
 
 def _packages(draft: Path, python: str, machine: str) -> Path:
@@ -174,7 +184,7 @@ def _copy_pip(archive: Path) -> None:
     """Our own pip. Python runs it straight from the archive, so that no host needs ensurepip."""
     spec = importlib.util.find_spec("pip")
     if spec is None or spec.origin is None:
-        raise WheelhouseError(f"{sys.executable} has no pip\n  mend it with: make setup")
+        raise WheelhouseError(f"{sys.executable} has no pip", "make setup")
     package = Path(spec.origin).parent
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for file in sorted(package.rglob("*")):
@@ -192,8 +202,9 @@ def _pip(arguments: Sequence[str], *, why_not: str, remedy: str, machine: str = 
         env={**os.environ, "ISOBENCH_MACHINE": machine, "ISOBENCH_BUILD_AGENT": ""},
     )
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
-        raise WheelhouseError("\n  ".join([why_not, *said[-10:], f"mend it: {remedy}"]))
+        said = [line for line in done.stderr.splitlines() if line and not line.startswith("WARNING")]
+        last = said[-1].strip().removeprefix("ERROR: ") if said else f"exit code {done.returncode}"
+        raise WheelhouseError(f"{why_not}: {last}", remedy, said[-10:])
 
 
 def main() -> int:
@@ -206,7 +217,8 @@ def main() -> int:
     try:
         archive, name, made = pack(wanted.python, wanted.machine, wanted.folder)
     except WheelhouseError as error:
-        print(f"no wheelhouse: {error}", file=sys.stderr)
+        # In the form of errors of isobench: the row of the host is made from it (src/isobench/fallen.py).
+        print(*error.said, f"error: {error}", f"remedy: {error.remedy}", sep="\n", file=sys.stderr)
         return 1
     print(json.dumps({"archive": str(archive), "key": name, "made": made}))
     return 0

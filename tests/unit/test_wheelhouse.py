@@ -12,6 +12,8 @@ import pytest
 import wheelhouse
 from wheelhouse import MEASURING, ROOT, WheelhouseError, key, pack, pins
 
+from isobench.fallen import reason_of
+
 PINS = r"""
 one==1.0 \
     --hash=sha256:aa \
@@ -59,8 +61,9 @@ def test_pins_are_those_of_what_is_wanted_and_all_it_needs() -> None:
 
 
 def test_package_that_is_not_pinned_is_named() -> None:
-    with pytest.raises(WheelhouseError, match="does not pin five"):
+    with pytest.raises(WheelhouseError, match="does not pin five") as caught:
         pins(PINS, ["one", "five"])
+    assert caught.value.remedy == "make pins"
 
 
 def test_what_measuring_takes_is_pinned_and_a_dependency() -> None:
@@ -121,9 +124,24 @@ def test_other_machine_without_a_cross_compiler_is_told_which_command_brings_one
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("build_agent.importlib.util.find_spec", lambda _: None)
-    with pytest.raises(WheelhouseError, match=r"for riscv64 .*\n.*pip install .*constraints-zig.txt"):
+    with pytest.raises(WheelhouseError, match=r"for riscv64 on this ") as caught:
         pack("3.11", "riscv64", tmp_path)
+    assert "pip install --require-hashes -r constraints-zig.txt" in caught.value.remedy
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_packages_that_cannot_be_had_are_told_in_the_row_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wheelhouse, "_check_compiler", lambda _: None)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # as without a connection
+    monkeypatch.setattr(
+        sys, "argv", ["wheelhouse.py", "--python", "3.11", "--machine", "x86_64", str(tmp_path / "kept")]
+    )
+    assert wheelhouse.main() == 1
+    reason, remedy = reason_of({"msg": "non-zero return code", "stderr": capsys.readouterr().err})
+    assert "the packages for Python 3.11 on x86_64 could not be had: No matching distribution" in str(reason)
+    assert "isobench_host_wheelhouse names the folder" in str(remedy)
 
 
 def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
