@@ -16,6 +16,9 @@ from isobench.book import Book, read_book
 CLOSED = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
 """What an inventory says of a host that is switched off: nobody listens on port 1."""
 
+BUSY = "import sys; print('error: a run is going on', file=sys.stderr); sys.exit(sys.argv[1:] == ['clean'])"
+"""An isobench of a host that measures; it refuses to clean up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lab:
@@ -55,6 +58,26 @@ def test_distribution_that_is_not_known_is_refused_with_the_way_to_measure_there
     assert str(row.reason).startswith("Arch Linux is not supported: it is neither")
     assert "isobench_run_command: [" in str(row.remedy)
     assert "ansible/bench.yml and ansible/fetch.yml" in str(row.remedy)
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({"isobench_run_command": [sys.executable, "-c", BUSY]}, "a run is going on"),
+        ({}, "whether a run goes on cannot be asked"),
+    ],
+    ids=["asked", "unknown"],
+)
+def test_reset_of_a_host_with_a_checkout_takes_nothing_from_a_run_that_goes_on(
+    lab: Lab, variables: dict[str, object], why: str
+) -> None:
+    state = lab.directory / "state"
+    (state / "run").mkdir(parents=True)
+    host = {"isobench_host_checkout": True, "isobench_host_state_dir": str(state), **variables}
+    done = lab.call("reset.yml", {"lab-a": host})
+    assert done.returncode != 0
+    assert why in done.stdout + done.stderr
+    assert (state / "run").exists()
 
 
 def test_host_with_a_variable_that_is_no_number_is_a_row_and_so_are_the_others(lab: Lab) -> None:
