@@ -6,6 +6,7 @@ import pwd
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,14 @@ def test_guest_kernel_that_cannot_be_had_is_told_and_no_failure(tmp_path: Path) 
 
 
 def contact(release: Path = Path("/etc/os-release"), **variables: str) -> dict[str, str]:
-    given = {"dir": "/var/lib/isobench", "python": "", "stamp": "none", "account": "root", **variables}
+    given = {
+        "dir": "/var/lib/isobench",
+        "python": "",
+        "stamp": "none",
+        "account": "root",
+        "now": "0",
+        **variables,
+    }
     words = " ".join(f"{name}='{value}'" for name, value in given.items())
     program = CONTACT.read_text().replace("/etc/os-release", str(release))
     done = subprocess.run(["sh", "-c", f"{words}\n{program}"], capture_output=True, text=True, check=True)
@@ -168,10 +176,9 @@ def contact(release: Path = Path("/etc/os-release"), **variables: str) -> dict[s
 def test_host_answers_with_all_that_the_role_asks_for() -> None:
     answer = contact()
     assert set(answer) == {
-        *("clock", "uid", "machine", "init", "id", "like", "release", "name", "any_python", "python"),
+        *("offset", "uid", "machine", "init", "id", "like", "release", "name", "any_python", "python"),
         *("version", "installed", "home", "settings", "controllers", "free_in", "free_kb"),
     }
-    assert int(answer["clock"]) > 0
     assert int(answer["free_kb"]) > 0
     assert {"cpu", "memory"} <= set(answer["controllers"].split())
 
@@ -194,6 +201,11 @@ def test_stamp_of_what_is_installed_is_told(tmp_path: Path) -> None:
     (tmp_path / "isobench.key").write_text("abc\n")
     assert contact(dir=str(tmp_path), stamp="isobench.key")["installed"] == "abc"
     assert contact(dir=str(tmp_path))["installed"] == ""
+
+
+def test_clock_is_compared_with_the_time_that_the_host_is_told() -> None:
+    told = int(time.time()) - 3600
+    assert 3600 <= int(contact(now=str(told))["offset"]) <= time.time() - told
 
 
 def test_distribution_is_that_of_its_release_file(tmp_path: Path) -> None:

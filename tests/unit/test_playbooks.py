@@ -51,7 +51,7 @@ def lab(tmp_path: Path) -> Lab:
 def test_distribution_that_is_not_known_is_refused_with_the_way_to_measure_there(
     lab: Lab,
 ) -> None:
-    foreign = {"any_python": sys.executable, "id": "arch", "like": "", "name": "Arch Linux", "clock": "0"}
+    foreign = {"any_python": sys.executable, "id": "arch", "like": "", "name": "Arch Linux", "offset": "0"}
     done = lab.call("site.yml", {"lab-a": {}}, "-e", json.dumps({"isobench_host_contact": foreign}))
     row = lab.book.hosts["lab-a"]
     assert (row.state, row.stage) == ("failed", "provision"), done.stdout

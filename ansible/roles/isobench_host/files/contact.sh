@@ -1,8 +1,9 @@
 # Asked of a host before anything else is: it takes nothing but a shell. The caller sets $dir (where isobench is
-# to be), $python (which one it is to run on; empty: the first that is new enough), $stamp and $account.
+# to be), $python (which one it is to run on; empty: the first that is new enough), $stamp, $account
+# (whose home is told) and $now (seconds since 1970, by the clock of the caller).
 say() { printf 'isobench_%s=%s\n' "$1" "$2"; }
 
-say clock "$(date +%s)"
+say offset "$(($(date +%s) - now))"
 say uid "$(id -u)"
 say machine "$(uname -m)"
 say init "$(cat /proc/1/comm 2>/dev/null)"
