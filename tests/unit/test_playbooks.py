@@ -1,6 +1,7 @@
 """The playbooks of ansible/, called for hosts that are this one or none."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from tests.conftest import synthetic_run
 from tests.unit.test_ansible import ANSIBLE, play
-from tests.unit.test_batch import MATRIX
+from tests.unit.test_batch import MATRIX, sent
 
+from isobench import batch
 from isobench.book import Book, read_book
 
 CLOSED = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
@@ -30,16 +33,20 @@ class Lab:
     def book(self) -> Book:
         return read_book(self.directory / "results" / "monday")
 
+    def matrix(self) -> Path:
+        file = self.directory / "monday.toml"
+        file.write_text(MATRIX)
+        return file
+
     def call(
         self, playbook: str, hosts: Mapping[str, Mapping[str, object]], *words: str
     ) -> "CompletedProcess[str]":
         """Call a playbook; hosts are this one, unless their variables say another thing."""
-        (self.directory / "monday.toml").write_text(MATRIX)
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory = self.directory / "hosts.yml"
         known = {name: here | {**variables} for name, variables in hosts.items()}
         inventory.write_text(json.dumps({"all": {"hosts": known}}))
-        folder = ("-e", f"matrix={self.directory}/monday.toml", "-e", f"results={self.directory}/results")
+        folder = ("-e", f"matrix={self.matrix()}", "-e", f"results={self.directory}/results")
         return play(self.directory / "home", "-i", inventory, ANSIBLE / playbook, *folder, *words)
 
 
@@ -78,6 +85,22 @@ def test_reset_of_a_host_with_a_checkout_takes_nothing_from_a_run_that_goes_on(
     assert done.returncode != 0
     assert why in done.stdout + done.stderr
     assert (state / "run").exists()
+
+
+def test_report_and_lake_that_cannot_be_written_are_told_besides_the_hosts_without_a_run(
+    lab: Lab, tmp_path: Path
+) -> None:
+    folder = lab.directory / "results" / "monday"
+    batch.open_batch(folder, lab.matrix())
+    batch.take(folder, "lab-a", *sent(synthetic_run(), tmp_path / "incoming"))
+    (folder / "report.html").mkdir()
+    (tmp_path / "file").touch()
+    done = lab.call("site.yml", {"lab-a": {}, "lab-b": CLOSED}, "-e", f"lake={tmp_path}/file")
+    assert done.returncode != 0
+    told = "without a whole run: lab-b.*no report: error: .*not in the lake: error: "
+    assert re.search(told, done.stdout, re.DOTALL), done.stdout
+    assert (lab.book.hosts["lab-a"].complete, lab.book.hosts["lab-b"].state) == (True, "unreachable")
+    assert "report: none" in done.stdout
 
 
 def test_host_with_a_variable_that_is_no_number_is_a_row_and_so_are_the_others(lab: Lab) -> None:
