@@ -103,6 +103,14 @@ def test_report_and_lake_that_cannot_be_written_are_told_besides_the_hosts_witho
     assert "report: none" in done.stdout
 
 
+@pytest.mark.parametrize("playbook", ["bench.yml", "site.yml", "fetch.yml"])
+def test_check_is_a_plan_and_writes_nothing(lab: Lab, playbook: str) -> None:
+    done = lab.call(playbook, {"lab-a": CLOSED}, "--check")
+    assert done.returncode == 0, done.stdout
+    assert "1 of 1 hosts to do" in done.stdout
+    assert not (lab.directory / "results").exists()
+
+
 def test_host_with_a_variable_that_is_no_number_is_a_row_and_so_are_the_others(lab: Lab) -> None:
     done = lab.call("site.yml", {"lab-a": {"isobench_host_disk_mb": "2 GB"}, "lab-b": CLOSED})
     rows = lab.book.hosts
