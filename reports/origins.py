@@ -65,7 +65,7 @@ def _batch(path: Path) -> Iterator[Origin]:
 
 
 def _lack(row: Row) -> str:
-    state = "not measured yet" if row.state == "to do" else row.state
+    state = "not measured yet" if row.state == "to do" and not row.reason else row.state
     where = f" ({row.stage})" if row.stage else ""
     return f"{state}{where}: {row.reason}" if row.reason else f"{state}{where}"
 

@@ -31,6 +31,8 @@ class Note:
     reason: str | None = None
     remedy: str | None = None
     unreachable: bool = False
+    measured: bool = False
+    """Its run is complete there, and was not to be fetched."""
     clock_offset_s: float | None = None
 
 
@@ -142,7 +144,7 @@ def close(folder: Path, asked: Iterable[str], notes: Mapping[str, Note]) -> Book
 def _fallen_out(row: Row, note: Note) -> Row:
     return replace(
         row,
-        state="unreachable" if note.unreachable else "failed",
+        state="to do" if note.measured else "unreachable" if note.unreachable else "failed",
         stage=note.stage,
         reason=note.reason or "it stopped answering",
         remedy=note.remedy,

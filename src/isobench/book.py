@@ -50,9 +50,12 @@ class Row:
     """One host of the batch."""
 
     state: State = "to do"
-    """``ok`` and ``cells failed``: its run is complete and here. The others: it is not, and why."""
+    """``ok`` and ``cells failed``: its run is complete and here. The others: it is not, and why.
+
+    ``to do`` with a reason: its run is complete on the host, or was damaged here.
+    """
     stage: str | None = None
-    """Where it fell out: contact, provision, start, run or fetch."""
+    """Where it fell out: contact, provision, run or fetch."""
     reason: str | None = None
     remedy: str | None = None
     run_id: str | None = None

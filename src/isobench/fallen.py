@@ -19,7 +19,8 @@ _MAX_CHARS = 600
 def notes(text: str) -> dict[str, Note]:
     """The notes on all hosts, by host, from the JSON that the play writes.
 
-    Each has ``stage``, ``failure`` (the result of the task, or null), ``unreachable`` and ``clock_offset_s``.
+    Each has ``stage``, ``failure`` (the result of the task, or null), ``unreachable``, ``measured`` and
+    ``clock_offset_s``.
     Raises :class:`isobench.errors.UsageError` for any other text.
     """
     try:
@@ -36,6 +37,7 @@ def _note(told: Mapping[str, Any]) -> Note:
         reason=reason,
         remedy=remedy,
         unreachable=bool(told.get("unreachable")),
+        measured=bool(told.get("measured")),
         clock_offset_s=None if offset is None else float(offset),
     )
 

@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -44,6 +44,7 @@ RESULT_FILES = (RUN_FILE, SAMPLES_FILE, PAIRS_FILE)
 
 OURSELVES = (sys.executable, "-m", "isobench")
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ATTEMPT, _LOCK, _LOG = "attempt.json", "lock", "log"
 _GRACE_S = 60.0
 """How long an attempt may take to begin; starting Python on a slow and busy host takes seconds."""
@@ -73,6 +74,8 @@ class Attempt:
     reason: str | None = None
     """Why it did not come to its end."""
     remedy: str | None = None
+    boot_id: str | None = None
+    """The kernel's, of the boot it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,11 @@ class Look:
     run_id: str | None = None
     files: Mapping[str, FileSum] = field(default_factory=dict)
     """The result files of a finished run, by name."""
+    rebooted: bool = False
+    """The host has gone down since the last attempt, which ended before its time: it is to be resumed.
+
+    A run that was killed while the host stayed up is not: whoever killed it may have meant it.
+    """
 
 
 def look(place: Path) -> Look:
@@ -95,10 +103,11 @@ def look(place: Path) -> Look:
     run_id = None if record is None else record.run_id
     if held:
         return Look("running", attempt, run_id)
+    rebooted = attempt.boot_id not in {None, _boot_id()}
     if record is None:
-        return Look("absent", attempt)
+        return Look("absent", attempt, rebooted=rebooted)
     if record.status != "finished":
-        return Look("unfinished", attempt, run_id)
+        return Look("unfinished", attempt, run_id, rebooted=rebooted)
     sums = {name: file_sum(run / name) for name in RESULT_FILES}
     return Look("finished", attempt, run_id, sums)
 
@@ -158,7 +167,7 @@ def wait(place: Path, after: int, *, grace_s: float = _GRACE_S) -> Look:
 
 
 def _attempt(place: Path, command: Sequence[str], lock: int) -> None:
-    attempt = Attempt(_read_attempt(place).number + 1, begun=now_utc())
+    attempt = Attempt(_read_attempt(place).number + 1, begun=now_utc(), boot_id=_boot_id())
     _write_attempt(place, attempt)
     argv = (*command, "--no-report", "--json")
     with (place / _LOG).open("ab") as log:
@@ -180,10 +189,8 @@ def _attempt(place: Path, command: Sequence[str], lock: int) -> None:
         reason, remedy = last_error(log.read().decode(errors="replace"))
     if (number := -code if code < 0 else code - 128) > 0:
         reason, remedy = f"it was ended by signal {number} ({_signal_name(number)})", None
-    _write_attempt(
-        place,
-        Attempt(attempt.number, attempt.begun, now_utc(), code, reason if code else None, remedy),
-    )
+    ended = replace(attempt, ended=now_utc(), exit_code=code, reason=reason if code else None, remedy=remedy)
+    _write_attempt(place, ended)
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> int:
@@ -210,6 +217,11 @@ def _signal_name(number: int) -> str:
     with suppress(ValueError):
         return signal.Signals(number).name
     return "unknown"
+
+
+def _boot_id() -> str | None:
+    text = read_optional(_BOOT_ID)
+    return None if text is None else text.strip()
 
 
 def _put_aside(run: Path) -> None:

@@ -257,6 +257,11 @@ def test_hosts_that_brought_nothing_have_a_row_with_the_reason(
     assert read_book(folder).hosts == rows
 
 
+def test_host_whose_run_was_not_to_be_fetched_is_still_to_do(folder: Path) -> None:
+    row = batch.close(folder, ["lab-a"], {"lab-a": Note(reason="it is there", measured=True)}).hosts["lab-a"]
+    assert (row.state, row.reason, row.complete) == ("to do", "it is there", False)
+
+
 def test_row_of_a_host_that_came_later_forgets_why_it_had_not_come(
     folder: Path, tmp_path: Path, whole_run: SyntheticRun
 ) -> None:

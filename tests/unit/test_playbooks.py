@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import synthetic_run
 from tests.unit.test_ansible import ANSIBLE, play
 from tests.unit.test_batch import MATRIX, sent
+from tests.unit.test_remote import ON_A_FAKE_HOST
 
 from isobench import batch
 from isobench.book import Book, read_book
@@ -19,6 +20,25 @@ from isobench.book import Book, read_book
 CLOSED = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
 """What an inventory says of a host that is switched off: nobody listens on port 1."""
 
+MEASURES = f"""
+import os, signal, sys
+from pathlib import Path
+from isobench import remote
+from isobench.journal_writer import Journal
+
+state = Path(sys.argv[1])
+remote.go.__kwdefaults__["isobench"] = (sys.executable, *sys.argv[:2])
+remote._BOOT_ID = state / "boot_id"
+
+def reboot(*_):
+    (state / "reboots").unlink()
+    (state / "boot_id").write_text("the second")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if (state / "reboots").exists():
+    Journal.pair_done = reboot
+{ON_A_FAKE_HOST}"""
+"""An isobench of a host that measures something made up."""
 BUSY = "import sys; print('error: a run is going on', file=sys.stderr); sys.exit(sys.argv[1:] == ['clean'])"
 """An isobench of a host that measures; it refuses to clean up."""
 
@@ -101,6 +121,35 @@ def test_report_and_lake_that_cannot_be_written_are_told_besides_the_hosts_witho
     assert re.search(told, done.stdout, re.DOTALL), done.stdout
     assert (lab.book.hosts["lab-a"].complete, lab.book.hosts["lab-b"].state) == (True, "unreachable")
     assert "report: none" in done.stdout
+
+
+@pytest.fixture
+def near(tmp_path: Path) -> dict[str, object]:
+    """What an inventory says of a host that is this one and measures."""
+    program, state = tmp_path / "measures.py", tmp_path / "state"
+    program.write_text(MEASURES)
+    state.mkdir()
+    (state / "boot_id").write_text("the first")
+    command = [sys.executable, str(program), str(state)]
+    return {"isobench_host_state_dir": str(state), "isobench_run_command": command}
+
+
+def test_run_that_a_reboot_has_ended_unseen_is_resumed_at_once_and_to_do_until_it_is_fetched(
+    lab: Lab, near: dict[str, object]
+) -> None:
+    state = lab.directory / "state"
+    (state / "reboots").touch()
+    done = lab.call("bench.yml", {"lab-a": near})
+    row = lab.book.hosts["lab-a"]
+    assert done.returncode == 0, done.stdout
+    assert (row.state, row.stage, row.complete) == ("to do", None, False)
+    assert row.reason == "its run is complete there, and has not been fetched"
+    assert "ansible/fetch.yml" in str(row.remedy)
+    (attempt,) = state.glob("batches/*/attempt.json")
+    assert json.loads(attempt.read_text())["number"] == 2
+    done = lab.call("fetch.yml", {"lab-a": near})
+    assert done.returncode == 0, done.stdout
+    assert (lab.book.hosts["lab-a"].state, lab.book.hosts["lab-a"].complete) == ("ok", True)
 
 
 @pytest.mark.parametrize("playbook", ["bench.yml", "site.yml", "fetch.yml"])

@@ -138,6 +138,18 @@ def test_run_that_is_killed_is_unfinished_and_the_next_attempt_measures_the_rest
     assert len(after.done) == 3
 
 
+def test_run_is_to_be_resumed_at_once_only_where_the_host_itself_went_down(
+    place: Path, isobench: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.parent / "state" / "dies").touch()
+    assert remote.go(place, isobench=isobench).rebooted is False
+    (tmp_path / "boot_id").write_text("another\n")
+    monkeypatch.setattr(remote, "_BOOT_ID", tmp_path / "boot_id")
+    assert (remote.look(place).state, remote.look(place).rebooted) == ("unfinished", True)
+    (place.parent / "state" / "dies").unlink()
+    assert remote.go(place, isobench=isobench).rebooted is False
+
+
 def test_error_of_a_run_is_told_with_its_remedy(place: Path, isobench: tuple[str, ...]) -> None:
     (place / "matrix.toml").write_text("[run]\nblokcs = 1\n")
     found = remote.go(place, isobench=isobench)
