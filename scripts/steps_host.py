@@ -24,6 +24,14 @@ SHOWN_BY = {
 }
 """Command or file → the Debian package it shows to be there; vars/Debian.yml of the role."""
 
+WITH_DNF = {
+    "libc6-dev": "glibc-devel",
+    "musl-tools": "musl-gcc",
+    "openssh-client": "openssh-clients",
+    "qemu-system-x86": "qemu-system-x86-core",
+}
+"""Debian package → its name on Fedora, where that is another one; RHEL has fewer (vars/RedHat.yml)."""
+
 SHOWN_BY_FOR = {
     "test": {
         "chromium": "chromium",
@@ -94,6 +102,9 @@ class HostPackages(Step):
         )
 
     def _remedy(self, packages: str) -> str:
+        if shutil.which("apt-get") is None and shutil.which("dnf") is not None:
+            names = " ".join(WITH_DNF.get(package, package) for package in packages.split())
+            return f"dnf install {names}   (as root; without what RHEL has not, and from RHEL 10 on crun for runc)"
         return f"apt-get install --no-install-recommends {packages}   (as root)"
 
 

@@ -84,13 +84,13 @@ def test_playbook_is_understood_by_ansible(playbook: str, tmp_path: Path) -> Non
         ),
         (
             {"id": "fedora", "like": "", "release": "42", "python": "/usr/bin/python3"},
-            ["runc", "lxc", "qemu-system-x86-core"],
+            ["runc", "lxc", "tar", "qemu-system-x86-core"],
             "",
         ),
-        ({"id": "rhel", "like": "fedora", "release": "9", "python": ""}, ["runc", "python3.12"], ""),
+        ({"id": "rhel", "like": "fedora", "release": "9", "python": ""}, ["runc", "tar", "python3.12"], ""),
         (
             {"id": "rocky", "like": "rhel centos fedora", "release": "10", "python": "/usr/bin/python3"},
-            ["crun"],
+            ["crun", "tar"],
             "",
         ),
     ],

@@ -119,15 +119,23 @@ def test_packages_of_missing_commands_are_announced_for_root(monkeypatch: pytest
     assert "install the Debian packages libc6-dev lxc runc " in str(steps_host.HostPackages().plan())
 
 
-@pytest.mark.parametrize(("uid", "gone"), [(1000, ()), (0, ("apt-get",))], ids=["no root", "no apt"])
+@pytest.mark.parametrize(
+    ("uid", "gone", "remedy"),
+    [
+        (1000, (), "apt-get install --no-install-recommends runc "),
+        (0, ("apt-get", "stdio.h"), "dnf install glibc-devel runc "),
+        (0, ("apt-get", "dnf"), "apt-get install --no-install-recommends runc "),
+    ],
+    ids=["no root", "dnf", "neither"],
+)
 def test_packages_that_cannot_be_installed_come_with_the_command_for_root(
-    uid: int, gone: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    uid: int, gone: tuple[str, ...], remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hide(monkeypatch, "runc", *gone)
     monkeypatch.setattr("steps_host.os.geteuid", lambda: uid)
-    with pytest.raises(StepError, match="runc: only root") as caught:
+    with pytest.raises(StepError, match="only root can install them, with apt") as caught:
         steps_host.HostPackages().plan()
-    assert "apt-get install --no-install-recommends runc " in caught.value.remedy
+    assert remedy in caught.value.remedy
 
 
 def test_guest_kernel_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

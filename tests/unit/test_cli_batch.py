@@ -78,7 +78,7 @@ def test_run_is_taken_and_what_became_of_all_is_told(
     }
     assert call(monkeypatch, notes, "close", folder) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["folders"] == [str(folder / "lab-a" / told.run_id)] if told.run_id else []
+    assert answer["folders"] == [str(folder / "lab-a" / str(told.run_id))]
     assert answer["incomplete"] == ["lab-b"]
     text = "\n".join(answer["lines"])
     assert "unreachable (run)" in text
