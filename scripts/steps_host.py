@@ -104,7 +104,7 @@ class HostPackages(Step):
     def _remedy(self, packages: str) -> str:
         if shutil.which("apt-get") is None and shutil.which("dnf") is not None:
             names = " ".join(WITH_DNF.get(package, package) for package in packages.split())
-            return f"dnf install {names}   (as root; without what RHEL has not, and from RHEL 10 on crun for runc)"
+            return f"dnf install {names}   (as root; RHEL has not all of them, and 10 has crun for runc)"
         return f"apt-get install --no-install-recommends {packages}   (as root)"
 
 

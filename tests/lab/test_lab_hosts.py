@@ -259,3 +259,78 @@ def test_plan_tells_what_is_left_and_asks_no_host(
     assert "0 of 2 hosts to do" in done.output
     assert f"complete: {completed[1].hosts['lab-1'].run_id}" in done.output
     assert lab.book(BATCH) == before
+
+
+@pytest.fixture
+def foreign(machines: tuple[Machine, ...], completed: tuple[Played, Book]) -> Iterator[None]:
+    """One host says that it is of another distribution."""
+    assert completed[0].code == 0
+    host = machines[0].host
+    host.run("printf 'ID=arch\\nPRETTY_NAME=Arch\\n' > /foreign && mount --bind /foreign /etc/os-release")
+    yield
+    host.run("umount /etc/os-release")
+
+
+@pytest.mark.usefixtures("foreign")
+def test_other_distribution_is_refused_by_provisioning_and_by_nothing_else(
+    lab: Controller, matrix: Path, machines: tuple[Machine, ...]
+) -> None:
+    inventory = lab.inventory("foreign", addresses(machines[:1]))
+    done = lab.play("site.yml", inventory, matrix=matrix, batch="foreign")
+    row = lab.book("foreign").hosts["lab-1"]
+    assert (row.state, row.stage) == ("failed", "provision"), done.output
+    assert "Arch is not supported" in str(row.reason)
+    assert "call ansible/bench.yml and ansible/fetch.yml in place of this" in str(row.remedy)
+    done = lab.play("fetch.yml", inventory, batch="foreign")
+    row = lab.book("foreign").hosts["lab-1"]
+    assert (row.stage, row.reason) == ("run", "there is no run of this batch on it"), done.output
+
+
+SWAPPINESS = "/proc/sys/vm/swappiness"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A host that is set for good, and measured by a user other than root."""
+
+    call: Played
+    inventory: Path
+    before: str
+    """What its setting was."""
+
+
+@pytest.fixture(scope="module")
+def kept(lab: Controller, machines: tuple[Machine, ...], completed: tuple[Played, Book]) -> Kept:
+    assert completed[0].code == 0
+    before = machines[0].host.run(f"cat {SWAPPINESS}").stdout
+    variables = {"isobench_host_user": "measurer", "isobench_host_settings": {SWAPPINESS: "17"}}
+    inventory = lab.inventory("kept", {"lab-1": {**addresses(machines)["lab-1"], **variables}})
+    text = """[run]\nblocks = 1\nbenchmarks = ["startup"]\naudit = false\n[startup]\nstarts = 4\n"""
+    matrix = lab.matrix("plain", text + """[[isolator]]\nkind = "bare"\n""")
+    return Kept(lab.play("site.yml", inventory, matrix=matrix), inventory, before)
+
+
+def test_user_other_than_root_measures_and_owns_its_run_and_nothing_that_root_starts(
+    lab: Controller, machines: tuple[Machine, ...], kept: Kept
+) -> None:
+    row = lab.book("plain").hosts["lab-1"]
+    assert (row.state, row.cells) == ("ok", {"ok": 1}), kept.call.output
+    owned = machines[0].host.run(
+        "cd /var/lib/isobench && stat -c %U batches/plain-*/run/run.json . isobench builds"
+    )
+    assert owned.stdout.split() == ["measurer", "root", "root", "root"]
+
+
+def test_setting_is_in_force_again_after_a_change_and_put_back_by_reset_which_does_it_once(
+    lab: Controller, machines: tuple[Machine, ...], kept: Kept
+) -> None:
+    host = machines[0].host
+    assert host.run(f"cat {SWAPPINESS}; echo 23 > {SWAPPINESS}").stdout == "17\n", kept.call.output
+    done = lab.play("provision.yml", kept.inventory)
+    assert host.run(f"cat {SWAPPINESS}").stdout == "17\n", done.output
+    done = lab.play("reset.yml", kept.inventory)
+    assert done.code == 0, done.output
+    assert host.run(f"cat {SWAPPINESS}").stdout == kept.before != "17\n", done.output
+    assert host.run("getent passwd measurer; ls /var/lib/isobench").stdout == "batches\n", "results stay"
+    done = lab.play("reset.yml", kept.inventory)
+    assert (done.code, done.recap["lab-1"]["changed"]) == (0, 0), done.output
