@@ -95,7 +95,7 @@ class Look:
 
 
 def look(place: Path) -> Look:
-    """How the run in ``place`` stands, without changing anything."""
+    """How the run in ``place`` stands, without changing anything; where there is no such folder it is absent."""
     held = _is_held(place)
     attempt = _read_attempt(place)
     run = place / RUN_FOLDER
@@ -241,7 +241,7 @@ def _write_attempt(place: Path, attempt: Attempt) -> None:
 
 def _is_held(place: Path) -> bool:
     """Makes no lock where there is none: whoever asks may be another user than the one that is to hold it."""
-    if place.is_dir() and not (place / _LOCK).exists():
+    if not (place / _LOCK).exists():
         return False
     try:
         with _lock(place, fcntl.LOCK_SH | fcntl.LOCK_NB):

@@ -83,9 +83,10 @@ def test_place_without_a_run_is_absent(place: Path) -> None:
     assert [path.name for path in place.iterdir()] == ["matrix.toml"], "whoever looks may not be who runs"
 
 
-def test_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_folder_that_is_not_there_has_no_run_and_none_can_begin_in_it(tmp_path: Path) -> None:
+    assert remote.look(tmp_path / "none").state == "absent"
     with pytest.raises(OutputError, match="none: no folder for a run"):
-        remote.look(tmp_path / "none")
+        remote.go(tmp_path / "none")
 
 
 def test_first_attempt_runs_the_matrix_and_tells_the_checksums(
