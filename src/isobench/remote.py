@@ -95,7 +95,7 @@ class Look:
 
 
 def look(place: Path) -> Look:
-    """How the run in ``place`` stands, without changing anything; where there is no such folder it is absent."""
+    """How the run in ``place`` stands, without changing anything; absent too where there is no folder."""
     held = _is_held(place)
     attempt = _read_attempt(place)
     run = place / RUN_FOLDER
