@@ -134,6 +134,7 @@ def near(tmp_path: Path) -> dict[str, object]:
     return {"isobench_host_state_dir": str(state), "isobench_run_command": command}
 
 
+@pytest.mark.timeout(400)  # some fifty tasks of Ansible, each a process or two
 def test_run_that_a_reboot_has_ended_unseen_is_resumed_at_once_and_to_do_until_it_is_fetched(
     lab: Lab, near: dict[str, object]
 ) -> None:
