@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from isobench.reports import gate_rows, svg, units
-from isobench.reports.chart_kit import ROW_PX, SMALL, Canvas, Look, beside, is_narrow
+from isobench.reports import gate_rows, svg
+from isobench.reports.chart_kit import ROW_PX, SMALL, Canvas, Look, beside, is_narrow, two_ends
 from isobench.reports.gate_stage import on_scale
 from isobench.reports.gate_values import Judgement, Verdict
 from isobench.reports.stats import Estimate
@@ -47,7 +47,8 @@ def intervals(judgements: Sequence[Judgement], width_px: int) -> Figure:
     legend_rows = math.ceil((len(seen) + 1) / columns)
     top = 16 + 20 * legend_rows
     canvas = Canvas(width_px, top + 56 + ROW_PX * len(drawn))
-    names = [_short(gate_rows.name(one), canvas) for one in drawn]
+    most = _LETTERS_NARROW if canvas.narrow else _LETTERS
+    names = [two_ends(gate_rows.name(one), most) for one in drawn]
     figure = canvas.figure()
     left = 16 + _LETTER_PX * max(map(len, names))
     axes = canvas.axes(figure, left=left, right=84, top=top, bottom=56)
@@ -134,13 +135,6 @@ def _reach(drawn: Sequence[Judgement]) -> float:
 
 def _at(value: float, reach: float) -> float:
     return min(max(value, -reach), reach)
-
-
-def _short(name: str, canvas: Canvas) -> str:
-    """Its two ends where there is no room for all of it."""
-    most = _LETTERS_NARROW if canvas.narrow else _LETTERS
-    name = units.plain(name)
-    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
 
 
 def _key(verdict: Verdict) -> Line2D:

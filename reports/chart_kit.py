@@ -76,9 +76,13 @@ class Canvas:
 
     def short(self, isolator: Isolator) -> str:
         """The isolator's name; where there is no room for all of it, its two ends, which tell names apart."""
-        most = _LETTERS_NARROW if self.narrow else _LETTERS
-        name = units.plain(isolator.name)
-        return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
+        return two_ends(isolator.name, _LETTERS_NARROW if self.narrow else _LETTERS)
+
+
+def two_ends(text: str, most: int) -> str:
+    """Foreign text of at most so many letters, of a longer one its two ends."""
+    name = units.plain(text)
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
 
 
 def name_rows(axes: Axes, canvas: Canvas, isolators: Sequence[Isolator]) -> None:

@@ -6,10 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from isobench.reports import svg, units
-from isobench.reports.chart_kit import SMALL, Canvas, beside
+from isobench.reports.chart_kit import SMALL, Canvas, beside, two_ends
 
 _ROW_PX = 24
 _LEFT_PX, _LEFT_NARROW_PX = 150, 132
+_LETTERS, _LETTERS_NARROW = 22, 19
 _RIGHT_PX = 78
 _LEAST = 0.004
 """Part of the axis a step is drawn with at least, to be seen at all."""
@@ -29,7 +30,8 @@ def stairs(steps: Sequence[tuple[str, float, float, float]], width_px: int) -> F
         length = max(end - begin, _LEAST * whole)
         (bar,) = axes.barh(place, length, left=begin, height=0.62, color=svg.SERIES[0], linewidth=0)
         svg.tell(bar, [f"{name}: {units.seconds(own)}, over at {units.seconds(end)}"])
-    axes.set_yticks(range(len(steps)), [name for name, _, _, _ in steps], fontsize=SMALL)
+    most = _LETTERS_NARROW if canvas.narrow else _LETTERS
+    axes.set_yticks(range(len(steps)), [two_ends(name, most) for name, _, _, _ in steps], fontsize=SMALL)
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.set_xlim(0, whole * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(2 if canvas.narrow else 6))

@@ -1,12 +1,12 @@
 """A comparison of two runs as a page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isobench import __version__
 from isobench.reports import compare_words as words
-from isobench.reports import page_shell
+from isobench.reports import page_shell, places
 from isobench.reports.compare_values import Comparison, Only, Row
 from isobench.reports.strips import Scale, around, scale
 
@@ -49,7 +49,8 @@ class Part:
 
 
 def page(found: Comparison) -> str:
-    """The whole document. Equal runs give equal bytes."""
+    """The whole document. Equal runs give equal bytes, wherever they lie."""
+    found = replace(found, base=places.by_name(found.base), candidate=places.by_name(found.candidate))
     values: dict[str, Any] = {
         "version": __version__,
         "found": found,

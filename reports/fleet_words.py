@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from isobench.reports import units
+from isobench.reports import places, units
 from isobench.reports.compare_words import short
 from isobench.reports.fleet_values import Fleet, Heat, Host, Place, Spread, State
 from isobench.reports.verdict import Caution
@@ -93,7 +93,8 @@ def _cautions(fleet: Fleet) -> Iterator[Caution]:
         )
     for host in fleet.hosts:
         if host.brief is not None and host.brief.warnings:
-            yield Caution(f"The journal of {host.name} is damaged", host.brief.warnings[0], loud=False)
+            warning = places.within(host.brief.warnings[0], host.folder)
+            yield Caution(f"The journal of {host.name} is damaged", warning, loud=False)
 
 
 def _hosts(hosts: Sequence[Host]) -> str:
@@ -110,4 +111,18 @@ def some(names: Sequence[str], limit: int = 60) -> str:
 
 def pairs(twice: Sequence[tuple[Path, Path]]) -> str:
     """Which folders hold the same run."""
-    return some([f"{first} and {again}" for first, again in twice], 400)
+    return some([_pair(places.name(first), places.name(again)) for first, again in twice], 400)
+
+
+def _pair(first: str, again: str) -> str:
+    return f"{first}, found twice" if first == again else f"{first} and {again}"
+
+
+def reason(host: Host) -> str:
+    """Why it is not as it should be, without where its folder lies."""
+    return places.within(host.reason, host.folder)
+
+
+def folder(host: Host) -> str:
+    """The name of its folder."""
+    return places.name(host.folder)

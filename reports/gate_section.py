@@ -143,4 +143,6 @@ def _host(report: GateReport) -> Table:
         Row(check.name, (Figure(marks[check.passed]), Figure(check.found), Figure(check.limit)))
         for check in report.checks
     )
-    return Table("Was the host quiet enough?", "sign", (Column(""), Column("found"), Column("at most")), rows)
+    return Table(
+        "Was the host quiet enough?", "sign", (Column("state"), Column("found"), Column("at most")), rows
+    )

@@ -19,6 +19,7 @@ from isobench.reports.findings import findings
 from isobench.reports.gate_section import gate_part
 from isobench.reports.load import summarize
 from isobench.reports.overview import overview
+from isobench.reports.places import by_name
 from isobench.reports.plate_spread import DRAWN
 from isobench.reports.sections import sections
 from isobench.reports.summary import CellSummary, Summary
@@ -39,7 +40,8 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
 
 
 def page(summary: Summary) -> str:
-    """The whole document. Equal runs give equal bytes."""
+    """The whole document. Equal runs give equal bytes, wherever they lie."""
+    summary = by_name(summary)
     parts, gate = sections(summary), gate_part(summary)
     said = diagnose(summary)
     groups = cell_groups(summary, said)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -52,21 +53,29 @@ class Spell:
         found: dict[int, list[tuple[float, float]]] = {}
         threads = int(number(self.samples[0].detail.get("threads")) or 1)
         found |= {number: [] for number in range(min(threads, SHOWN_THREADS))}
-        for word in str(self.samples[0].detail.get("timeline_us") or "").split():
-            thread, _, span = word.partition(":")
-            begin, _, end = span.partition("-")
-            found.setdefault(int(thread), []).append((int(begin) / 1e6, int(end) / 1e6))
+        for thread, begin, end in _told(_SPAN, self.samples[0], "timeline_us"):
+            found.setdefault(thread, []).append((begin / 1e6, end / 1e6))
         return found
 
     def stall_bins(self) -> dict[int, float]:
         """Stalls a second of each bin, over all readings; ``bin_begin`` tells where a bin begins."""
         found: Counter[int] = Counter()
         for one in self.samples:
-            for word in str(one.detail.get("stall_bins") or "").split():
-                place, _, times = word.partition(":")
-                found[int(place)] += int(times)
+            for place, times in _told(_BIN, one, "stall_bins"):
+                found[place] += times
         seconds = sum(self.values("window_s")) or 1.0
         return {place: times / seconds for place, times in sorted(found.items())}
+
+
+_SPAN = re.compile(r"(\d{1,3}):(\d{1,15})-(\d{1,15})", re.ASCII)
+_BIN = re.compile(r"(\d{1,3}):(\d{1,15})", re.ASCII)
+
+
+def _told(form: re.Pattern[str], sample: Sample, key: str) -> Iterator[tuple[int, ...]]:
+    """The numbers of each word of that form; others are not the agent's, and the report has a run to show."""
+    for word in str(sample.detail.get(key) or "").split():
+        if found := form.fullmatch(word):
+            yield tuple(map(int, found.groups()))
 
 
 SHOWN_THREADS = 4

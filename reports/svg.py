@@ -109,7 +109,7 @@ def drawing(figure: Figure, name: str, label: str) -> Drawing:
     for size in ("width", "height", "version"):
         tree.attrib.pop(size, None)
     _slim(tree, rules)
-    tree.attrib |= {"role": "img", "aria-label": label}
+    tree.attrib |= {"role": "img", "aria-label": units.plain(label)}
     return Drawing(ET.tostring(tree, encoding="unicode"), rules)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from isobench.reports import units
+from isobench.reports import places, units
 from isobench.reports.brief import Figure, Unread
 from isobench.reports.changes import MIN_RUNS, Change
 from isobench.reports.comparability import Difference, told
@@ -101,8 +101,9 @@ def _cautions(trend: Trend) -> Iterator[Caution]:
 
 
 def _unread(one: Unread) -> str:
-    """The reason, which begins with the folder or with a file in it where reading found it."""
-    return one.reason if one.reason.startswith(str(one.folder)) else f"{one.folder}: {one.reason}"
+    """The reason, which names the folder first or a file in it where reading found it."""
+    name, reason = places.name(one.folder), places.within(one.reason, one.folder)
+    return reason if reason.startswith(name) else f"{name}: {reason}"
 
 
 def _runs(many: int) -> str:

@@ -76,3 +76,19 @@ def test_torn_journal_is_shown_up_to_where_it_is_torn_and_called_damaged(
 
     assert main(["report", str(run_folder), *face]) == 0
     assert "The journal is damaged" in " ".join(capsys.readouterr().out.split())
+
+
+def test_page_of_a_torn_journal_has_its_figures_and_says_in_its_banner_where_it_is_torn(
+    run_folder: Path,
+) -> None:
+    lines = (run_folder / "samples.jsonl").read_bytes().count(b"\n")
+    with (run_folder / "samples.jsonl").open("ab") as file:
+        file.write(b'{"v":1,"cell":"sta')
+
+    assert main(["report", str(run_folder)]) == 0
+
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    banner = page.partition('class="banner loud"')[2].partition("</div>")[0]
+    assert "<summary>The journal is damaged</summary>" in banner
+    assert f"{run_folder.name}/samples.jsonl:{lines + 1}: the last line is torn (18 bytes)" in banner
+    assert 'id="startup-table"' in page

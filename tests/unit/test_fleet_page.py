@@ -221,7 +221,7 @@ def test_same_run_fetched_twice_counts_once_and_both_folders_are_named(
     found = of([hosted(made_run, 1), hosted(made_run, 1), hosted(made_run, 2)], tmp_path)
     assert len(found.hosts) == 2
     assert found.twice == ((tmp_path / "0", tmp_path / "1"),)
-    assert str(tmp_path / "1") in page(found)
+    assert "It counts once: 0 and 1." in page(found)
 
 
 def test_newest_run_of_each_host_counts_and_older_ones_are_told(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_equal_runs_give_equal_pages(tmp_path: Path) -> None:
     first, again = (tmp_path / name for name in ("a", "b"))
     for folder in (first, again):
         write_fleet(folder, 12, 60)
-    pages = [page(fleet(look([folder]))).replace(str(folder), "") for folder in (first, again)]
+    pages = [page(fleet(look([folder]))) for folder in (first, again)]
     assert pages[0] == pages[1]
 
 

@@ -42,8 +42,7 @@ def test_page_of_a_stored_run_is_the_same_bytes_each_time() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_page_over_several_runs_is_the_one_that_was_looked_at(kind: Page, tmp_path: Path) -> None:
-    made = small_page(kind, tmp_path).read_text(encoding="utf-8")
-    found = bones(made).replace(str(tmp_path), "/results")
+    found = bones(small_page(kind, tmp_path).read_text(encoding="utf-8"))
     kept = GOLDEN / f"{kind.value}.html"
 
     if os.environ.get("ISOBENCH_GOLDEN") == "write":
@@ -54,4 +53,4 @@ def test_page_over_several_runs_is_the_one_that_was_looked_at(kind: Page, tmp_pa
 @pytest.mark.parametrize("kind", KINDS)
 def test_page_over_several_runs_is_the_same_bytes_each_time(kind: Page, tmp_path: Path) -> None:
     first, again = (small_page(kind, tmp_path / name).read_bytes() for name in "ab")
-    assert first.replace(b"/a/", b"/b/") == again
+    assert first == again

@@ -1,58 +1,25 @@
 """The report's part on kernel primitives, over made-up samples."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
+from tests.section_samples import cells_of, sequence, summary
+from tests.section_samples import sample as line
 
-from isobench.journal import cell_states
-from isobench.model import Sample, Scalar, Status
+from isobench.model import Sample, Scalar
 from isobench.reports.section import NO_FIGURE, Section
 from isobench.reports.sections.primitives import section, steps
-from isobench.reports.summary import CellSummary
 
 WIDTHS = (860, 360)
 
 
 def sample(
-    workload: str, metric: str, value: float | None, block: int = 0, form: str | None = None, **detail: Scalar
+    workload: str, metric: str, value: float | None, /, form: str | None = None, **detail: Scalar
 ) -> Sample:
     tail = f"/form={form}" if form else ""
-    return Sample(
-        cell=f"primitives/host/{workload}{tail}",
-        isolator="host",
-        benchmark="primitives",
-        workload=workload,
-        metric=metric,
-        unit="second",
-        value=value,
-        block=block,
-        order=0,
-        status=Status.UNAVAILABLE if value is None else Status.OK,
-        params={"form": form} if form else {},
-        detail=detail,
-    )
-
-
-def a_sequence(**detail: str) -> Iterator[Sample]:
-    for block in (0, 1):
-        yield sample("sequence", "process", 100e-6, block, step_s=100e-6)
-        yield sample("sequence", "mount_namespace", 130e-6, block, step_s=30e-6, **detail)
-        yield sample("sequence", "exec", 330e-6, block, step_s=200e-6, **detail)
-        yield sample("sequence", "undone", 900e-6, block)
-
-
-def cells(*samples: Sample) -> tuple[CellSummary, ...]:
-    states = cell_states(samples)
-    return tuple(
-        CellSummary(name, "host", "primitives", states[name], tuple(s for s in samples if s.cell == name))
-        for name in states
-    )
+    return line(f"primitives/host/{workload}{tail}", metric, value, **detail)
 
 
 def shown(*samples: Sample) -> Section:
-    summary: Any = type("OfCells", (), {"cells": cells(*samples)})
-    found = section(summary)
+    found = section(summary(*samples))
     assert found is not None
     return found
 
@@ -62,8 +29,7 @@ def texts(found: Section, table: int = 0) -> dict[str, list[str]]:
 
 
 def test_run_without_primitives_has_no_such_part() -> None:
-    summary: Any = type("OfCells", (), {"cells": ()})
-    assert section(summary) is None
+    assert section(summary()) is None
 
 
 def test_primitive_is_a_row_with_its_three_medians_and_base_lines_come_first() -> None:
@@ -98,7 +64,7 @@ def test_primitive_that_was_refused_has_no_row() -> None:
 
 
 def test_sequence_is_a_table_of_its_steps_in_their_order() -> None:
-    found = shown(*a_sequence())
+    found = shown(*sequence())
     assert list(texts(found).items()) == [
         ("process", ["100 µs", "100 µs"]),
         ("mount namespace", ["30.0 µs", "130 µs"]),
@@ -109,20 +75,20 @@ def test_sequence_is_a_table_of_its_steps_in_their_order() -> None:
 
 
 def test_step_that_was_left_out_is_named_below_the_table() -> None:
-    found = shown(sample("sequence", "cgroup_create", None), *a_sequence(left_out="cgroup_create"))
+    found = shown(sample("sequence", "cgroup_create", None), *sequence(left_out="cgroup_create"))
     assert "cgroup create" not in texts(found)
     assert found.tables[0].note == "Left out, for this host refuses it: cgroup create."
 
 
 def test_each_stair_begins_where_the_one_before_ended() -> None:
-    (cell,) = cells(*a_sequence())
+    (cell,) = cells_of(*sequence())
     found = steps(cell)
     assert [step.begin_s for step in found] == [0.0, found[0].end.value, found[1].end.value]
 
 
 @pytest.mark.parametrize("width_px", WIDTHS)
 def test_stairs_are_drawn_with_a_bar_for_each_step(width_px: int) -> None:
-    (plot,) = shown(*a_sequence()).plots
+    (plot,) = shown(*sequence()).plots
     drawing = plot.draw(width_px)
     (axes,) = drawing.axes
     assert len(axes.patches) == 3

@@ -1,49 +1,15 @@
 """The report's part on the instrument itself, over made-up samples."""
 
-from typing import Any
+from tests.section_samples import SAMPLER, STARTER, summary, timer
+from tests.section_samples import audited as sample
 
-from isobench.journal import cell_states
-from isobench.model import Sample, Scalar, Status
+from isobench.model import Sample
 from isobench.reports.section import Section, Table
 from isobench.reports.sections.audit import section
-from isobench.reports.summary import CellSummary
-
-
-def sample(part: str, value: float | None, block: int = 0, **detail: Scalar) -> Sample:
-    name = f"audit/host/{part}"
-    return Sample(
-        cell=name,
-        isolator="host",
-        benchmark="audit",
-        workload=part,
-        metric=part,
-        unit="second",
-        value=value,
-        block=block,
-        order=0,
-        status=Status.FAILED if value is None else Status.OK,
-        detail=detail,
-    )
-
-
-def timer(value: float, block: int, step: float, gap: float) -> Sample:
-    return sample(
-        "timer", value, block, smallest_step_s=step, largest_step_s=gap, clock_source="tsc", resolution_s=1e-9
-    )
-
-
-STARTER = sample("starter", 50e-6, plain_s=190e-6, starter_s=240e-6)
-SAMPLER = sample("sampler", 0.02, off_s=200e-6, on_s=204e-6)
 
 
 def shown(*samples: Sample) -> Section | None:
-    states = cell_states(samples)
-    cells = tuple(
-        CellSummary(name, "host", "audit", states[name], tuple(s for s in samples if s.cell == name))
-        for name in states
-    )
-    summary: Any = type("OfCells", (), {"cells": cells, "isolators": ()})
-    return section(summary)
+    return section(summary(*samples))
 
 
 def table(*samples: Sample) -> Table:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.section_samples import floor
 
-from isobench.model import Sample, Scalar
 from isobench.reports.load import summarize
 from isobench.reports.section import NO_FIGURE, Section, Table
 from isobench.reports.sections import memory_floor, memory_lines
@@ -17,8 +16,6 @@ from isobench.reports.summary import KERNEL_LINES, MEMORY_LINES, Summary
 
 if TYPE_CHECKING:
     from tests.conftest import SyntheticRun
-
-KIB = 1024
 
 
 @pytest.fixture
@@ -76,29 +73,14 @@ def test_run_without_memory_has_no_such_part(made_run: SyntheticRun, tmp_path: P
     assert memory_floor.section(found) is None
 
 
-def floor(line: Sample, kib: int, block: int = 0, **detail: Scalar) -> Sample:
-    told: dict[str, Scalar] = {"worked": 3, "below_bytes": (kib - 4) * KIB, "below_how": "oom-kill", **detail}
-    return replace(
-        line,
-        cell=f"memory-floor/{line.isolator}/hold",
-        benchmark="memory-floor",
-        workload="hold",
-        metric="memory_floor",
-        value=float(kib * KIB),
-        block=block,
-        detail=told,
-    )
-
-
 @pytest.fixture
 def floors(made_run: SyntheticRun, tmp_path: Path) -> Section:
-    def samples() -> Iterator[Sample]:
-        lines = {line.isolator: line for line in made_run.samples if line.metric == "footprint"}
-        yield floor(lines["cgroups"], 80)
-        yield floor(lines["cgroups"], 84, 1, monotonic=False)
-        yield floor(lines["runc"], 2232, below_how="refused", confirmed=False)
-
-    run = replace(made_run, samples=(*made_run.samples, *samples()))
+    lines = (
+        floor("cgroups", 80),
+        floor("cgroups", 84, 1, monotonic=False),
+        floor("runc", 2232, below_how="refused", confirmed=False),
+    )
+    run = replace(made_run, samples=(*made_run.samples, *lines))
     found = memory_floor.section(summarize(run.write(tmp_path / "run")))
     assert found
     return found

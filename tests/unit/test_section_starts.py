@@ -1,76 +1,14 @@
 """The parts of a report about concurrent and about cold starts, from samples written down here."""
 
-from typing import cast
+from tests.section_samples import cells_of, closed, opened, sample, summary
 
-from isobench.journal import cell_states
-from isobench.model import Sample, Scalar, Status
 from isobench.reports.load import _startup_cell
 from isobench.reports.section import Table
 from isobench.reports.sections import cold, concurrency
-from isobench.reports.summary import CellSummary, Isolator, Summary
-
-
-def sample(
-    name: str, metric: str, value: float | None, params: dict[str, Scalar] | None = None, **detail: Scalar
-) -> Sample:
-    """``name``: benchmark/isolator/workload."""
-    benchmark, isolator, workload = name.split("/")
-    return Sample(
-        cell=f"{name}{params or ''}",
-        isolator=isolator,
-        benchmark=benchmark,
-        workload=workload,
-        metric=metric,
-        unit="second",
-        value=value,
-        block=0,
-        order=0,
-        status=Status.FAILED if value is None else Status.OK,
-        params=params or {},
-        detail=detail,
-    )
-
-
-def cells_of(*samples: Sample) -> tuple[CellSummary, ...]:
-    states = cell_states(samples)
-    return tuple(
-        CellSummary(name, own[0].isolator, own[0].benchmark, states[name], own)
-        for name in states
-        if (own := tuple(one for one in samples if one.cell == name))
-    )
-
-
-class _Part:
-    def __init__(self, cells: tuple[CellSummary, ...]) -> None:
-        self.cells = cells
-        self.isolators = tuple(Isolator(name, None) for name in dict.fromkeys(c.isolator for c in cells))
-
-
-def summary(*samples: Sample) -> Summary:
-    """A section reads the cells and their isolators alone."""
-    return cast(Summary, _Part(cells_of(*samples)))
 
 
 def rows(table: Table) -> list[tuple[str, ...]]:
     return [(row.name, *(figure.text for figure in row.figures)) for row in table.rows]
-
-
-def closed(isolator: str, k: int, rate: float | None, *starts: float) -> list[Sample]:
-    params: dict[str, Scalar] = {"loop": "closed", "k": k}
-    name = f"startup-concurrency/{isolator}/ready"
-    return [
-        *(sample(name, "ready", value, params) for value in starts),
-        sample(name, "rate", rate, params, offered=len(starts), completed=len(starts)),
-    ]
-
-
-def opened(isolator: str, rate: float, *starts: float, **window: int) -> list[Sample]:
-    params: dict[str, Scalar] = {"loop": "open", "rate": rate}
-    name = f"startup-concurrency/{isolator}/ready"
-    return [
-        *(sample(name, "ready", value, params) for value in starts),
-        sample(name, "rate", rate, params, **window),
-    ]
 
 
 def test_closed_loop_is_a_column_for_each_k_and_a_dash_where_there_is_no_figure() -> None:
@@ -90,8 +28,8 @@ def test_closed_loop_is_a_column_for_each_k_and_a_dash_where_there_is_no_figure(
 
 
 def test_failed_starts_are_in_no_time() -> None:
-    name, params = "startup-concurrency/bare/ready", {"loop": "closed", "k": 1}
-    samples = (*closed("bare", 1, 5.0, 0.1), sample(name, "ready", None, cast(dict[str, Scalar], params)))
+    started = closed("bare", 1, 5.0, 0.1)
+    samples = (*started, sample(started[0].cell, "ready", None))
     found = concurrency.section(summary(*samples))
     assert found
     assert rows(found.tables[1]) == [("bare", "100 ms")]
@@ -125,17 +63,14 @@ def test_run_without_such_starts_has_no_section() -> None:
     assert cold.section(warm) is None
 
 
-COLD: dict[str, Scalar] = {"caches": "cold"}
-
-
 def test_cold_starts_stand_beside_the_warm_ones_of_the_same_workload() -> None:
     found = cold.section(
         summary(
             sample("startup/runc/ready", "ready", 0.02),
             sample("startup/runc/nginx", "ready", 0.1),
-            sample("startup/runc/ready", "ready", 0.2, COLD),
-            sample("startup/runc/nginx", "ready", 0.4, COLD),
-            sample("startup/bare/ready", "ready", 0.5, COLD),
+            sample("startup/runc/ready/caches=cold", "ready", 0.2),
+            sample("startup/runc/nginx/caches=cold", "ready", 0.4),
+            sample("startup/bare/ready/caches=cold", "ready", 0.5),
         )
     )
     assert found
@@ -148,8 +83,8 @@ def test_cold_starts_stand_beside_the_warm_ones_of_the_same_workload() -> None:
 
 def test_overview_shows_the_warm_starts_of_the_agent_whatever_came_first() -> None:
     samples = [
-        sample("startup-concurrency/bare/ready", "ready", 0.3, {"loop": "closed"}),
-        sample("startup/bare/ready", "ready", 0.2, COLD),
+        sample("startup-concurrency/bare/ready/loop=closed", "ready", 0.3),
+        sample("startup/bare/ready/caches=cold", "ready", 0.2),
         sample("startup/bare/nginx", "ready", 0.1),
         sample("startup/bare/ready", "ready", 0.02),
     ]

@@ -1,54 +1,13 @@
 """The parts of a report about ends and about starts beside others, from samples written down here."""
 
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
+from tests.section_samples import sample, summary
 
-from isobench.journal import cell_states
-from isobench.model import Sample, Scalar, Status
 from isobench.reports.raw import raw_table
 from isobench.reports.section import Table
 from isobench.reports.sections import density, teardown
-from isobench.reports.summary import CellSummary, Isolator, Summary
-
-
-def sample(cell: str, metric: str, value: float | None, block: int = 0, **detail: Scalar) -> Sample:
-    """``cell``: benchmark/isolator/hold/name=value."""
-    benchmark, isolator, workload, parameter = cell.split("/")
-    name, _, text = parameter.partition("=")
-    return Sample(
-        cell=cell,
-        isolator=isolator,
-        benchmark=benchmark,
-        workload=workload,
-        metric=metric,
-        unit="second",
-        value=value,
-        block=block,
-        order=block,
-        status=Status.FAILED if value is None else Status.OK,
-        params={name: int(text) if text.isdecimal() else text},
-        detail=detail,
-    )
-
-
-def summary(*samples: Sample) -> Summary:
-    states = cell_states(samples)
-    cells = tuple(
-        CellSummary(name, own[0].isolator, own[0].benchmark, states[name], own)
-        for name in states
-        if (own := tuple(one for one in samples if one.cell == name))
-    )
-    names = dict.fromkeys(cell.isolator for cell in cells)
-    isolators = tuple(Isolator(name, None) for name in names)
-    # A section reads the cells and their isolators alone.
-    return cast(Summary, _Part(isolators, cells))
-
-
-class _Part:
-    def __init__(self, isolators: tuple[Isolator, ...], cells: tuple[CellSummary, ...]) -> None:
-        self.isolators, self.cells = isolators, cells
 
 
 def rows(table: Table) -> Iterator[tuple[str, ...]]:
@@ -83,7 +42,7 @@ def test_what_was_left_is_that_of_the_worst_block_by_kind_and_by_name() -> None:
             sample(EXIT, "exit", 0.001),
             sample(EXIT, "residue", 0.0, 0, instances=5, after_the_first=0, names="", unnamed=""),
             sample(
-                *(EXIT, "residue", 13.0, 1),
+                *(EXIT, "residue", 13.0, 1, "count"),
                 instances=5,
                 after_the_first=11,
                 cgroup_count=10,

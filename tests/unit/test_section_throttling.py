@@ -1,96 +1,17 @@
 """The report's parts on CPU limits in detail and on requests under them, over samples written down here."""
 
 from dataclasses import replace
-from typing import cast
 
 import pytest
+from tests.section_samples import SPELL, cells_of, served, spun, summary
 
-from isobench.journal import cell_states
-from isobench.model import Sample, Scalar, Status
+from isobench.model import Sample
 from isobench.reports import svg
 from isobench.reports.load import _quotas
 from isobench.reports.section import NO_FIGURE, Section, Table
 from isobench.reports.sections import throttling_detail, throttling_requests
 from isobench.reports.spells import Spell, bin_begin
-from isobench.reports.summary import CellSummary, Isolator, Summary
-
-DETAIL: dict[str, Scalar] = {
-    "threads": 1,
-    "achieved_host_cpus": 0.5,
-    "window_s": 1.0,
-    "inside_to_host": -0.02,
-    "period_use_p10": 0.9,
-    "period_use_p50": 1.0,
-    "period_use_p90": 1.1,
-    "overshoot": 0.3,
-    "most_in_10ms_cpus": 1.0,
-    "p99_stall_s": 0.05,
-    "longest_stall_s": 0.051,
-    "nr_throttled": 9,
-    "kernel_periods": 10,
-    "throttled_s": 0.48,
-    "stall_bins": "53:2 102:10",
-    "timeline_us": "0:50000-100000 0:150000-200000",
-}
-
-
-def spun(
-    isolator: str,
-    value: float = 0.01,
-    block: int = 0,
-    *,
-    detail: dict[str, Scalar] = DETAIL,
-    **params: Scalar,
-) -> Sample:
-    of = {"cpus": 0.5, "period_us": 100_000, **params}
-    return sample(isolator, "spin", "cpu_share_error", value, block, of, detail)
-
-
-def sample(  # noqa: PLR0917 - as the fields of a sample
-    isolator: str,
-    workload: str,
-    metric: str,
-    value: float | None,
-    block: int,
-    params: dict[str, Scalar],
-    detail: dict[str, Scalar],
-) -> Sample:
-    tail = "".join(f"/{key}={found}" for key, found in sorted(params.items()))
-    return Sample(
-        cell=f"throttling/{isolator}/{workload}{tail}",
-        isolator=isolator,
-        benchmark="throttling",
-        workload=workload,
-        metric=metric,
-        unit="ratio" if workload == "spin" else "second",
-        value=value,
-        block=block,
-        order=block,
-        status=Status.OK if value is not None else Status.FAILED,
-        params=params,
-        detail=detail,
-    )
-
-
-def cells(*samples: Sample) -> tuple[CellSummary, ...]:
-    states = cell_states(samples)
-    return tuple(
-        CellSummary(name, own[0].isolator, own[0].benchmark, states[name], own)
-        for name in states
-        if (own := tuple(one for one in samples if one.cell == name))
-    )
-
-
-class _Part:
-    """A section reads the cells and their isolators alone."""
-
-    def __init__(self, found: tuple[CellSummary, ...]) -> None:
-        self.cells = found
-        self.isolators = tuple(Isolator(name, None) for name in dict.fromkeys(c.isolator for c in found))
-
-
-def summary(*samples: Sample) -> Summary:
-    return cast(Summary, _Part(cells(*samples)))
+from isobench.reports.summary import Isolator
 
 
 def detail(*samples: Sample) -> Section:
@@ -118,7 +39,7 @@ def test_each_cell_has_a_row_of_what_was_recorded() -> None:
 
 
 def test_period_in_which_nothing_could_be_used_is_a_figure_and_no_gap() -> None:
-    (table,) = detail(spun("lxc", detail={**DETAIL, "period_use_p10": 0.0})).tables
+    (table,) = detail(spun("lxc", detail={**SPELL, "period_use_p10": 0.0})).tables
     assert rows(table)["lxc, 0.5 CPUs / 100 ms"][2] == "0.00, 1.00, 1.10"
 
 
@@ -131,13 +52,13 @@ def test_row_says_burst_and_threads_where_they_were_asked_for() -> None:
 
 
 def test_steal_of_a_guest_is_a_column_where_a_guest_tells_it() -> None:
-    (table,) = detail(spun("qemu", detail={**DETAIL, "guest_steal_s": 0.2}), spun("lxc")).tables
+    (table,) = detail(spun("qemu", detail={**SPELL, "guest_steal_s": 0.2}), spun("lxc")).tables
     assert table.columns[-1].title == "stolen"
     assert [figures[-1] for figures in rows(table).values()] == ["200 ms", NO_FIGURE.text]
 
 
 def test_readings_that_other_load_decided_are_left_out() -> None:
-    held = spun("lxc", -0.5, detail={**DETAIL, "bound": False})
+    held = spun("lxc", -0.5, detail={**SPELL, "bound": False})
     assert throttling_detail.section(summary(held)) is None
     (table,) = detail(held, spun("lxc", 0.01, 1)).tables
     assert rows(table)["lxc, 0.5 CPUs / 100 ms"][0] == "+1.00 %"
@@ -202,17 +123,25 @@ def test_heat_map_shows_of_several_thread_counts_the_worst_error_with_its_sign()
 
 
 def spell(*samples: Sample) -> Spell:
-    (cell,) = cells(*samples)
+    (cell,) = cells_of(*samples)
     return Spell(Isolator("lxc", None), cell, tuple(samples))
 
 
 def test_timeline_has_a_line_for_every_thread_even_one_that_never_stood_still() -> None:
-    told = spell(spun("lxc", detail={**DETAIL, "threads": 2, "timeline_us": "1:5-10 1:20-30"}))
+    told = spell(spun("lxc", detail={**SPELL, "threads": 2, "timeline_us": "1:5-10 1:20-30"}))
     assert told.timeline() == {0: [], 1: [(5e-6, 10e-6), (20e-6, 30e-6)]}
 
 
 def test_stalls_are_counted_a_second_over_all_readings() -> None:
     assert spell(spun("lxc"), spun("lxc", block=1)).stall_bins() == {53: 2.0, 102: 10.0}
+
+
+@pytest.mark.parametrize("word", ["<script>", "1:2:3", "-1:5", "0:5-", "٣:1-2", "1:2-3-4", f"1:{'9' * 5000}"])
+def test_word_of_stalls_that_is_none_is_left_out_and_the_others_count(word: str) -> None:
+    odd = {**SPELL, "stall_bins": f"53:2 {word}", "timeline_us": f"{word} 0:5-10"}
+    told = spell(spun("lxc", detail=odd))
+    assert told.stall_bins() == {53: 2.0}
+    assert told.timeline() == {0: [(5e-6, 1e-5)]}
 
 
 @pytest.mark.parametrize(("place", "ns"), [(52, 8192), (53, 10240), (55, 14336), (56, 16384)])
@@ -223,7 +152,7 @@ def test_bins_begin_at_quarters_of_an_octave(place: int, ns: int) -> None:
 def test_main_table_has_of_each_limit_the_plainest_cell() -> None:
     found = list(
         _quotas(
-            cells(
+            cells_of(
                 spun("lxc", 0.3, threads=1, burst_us=5),
                 spun("lxc", 0.2, threads=4),
                 spun("lxc", 0.1, threads=2),
@@ -232,13 +161,6 @@ def test_main_table_has_of_each_limit_the_plainest_cell() -> None:
         )
     )
     assert [(one.asked_cpus, one.error.median.value) for one in found] == [(0.5, 0.1), (1.0, 0.4)]
-
-
-def served(isolator: str, p50: float, p99: float, **params: Scalar) -> list[Sample]:
-    of: dict[str, Scalar] = {"limit": "none", **params} if not params else dict(params)
-    told: dict[str, Scalar] = {"nr_throttled": 30, "kernel_periods": 400}
-    metrics = {"latency_p50": p50, "latency_p99": p99, "latency_p999": None}
-    return [sample(isolator, "request", name, value, 0, of, told) for name, value in metrics.items()]
 
 
 def test_requests_have_a_row_for_each_limit_and_tell_what_it_adds() -> None:

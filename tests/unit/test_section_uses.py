@@ -1,50 +1,19 @@
 """The parts of a report about the uses of cgroups, from samples written down here."""
 
 from dataclasses import replace
-from typing import cast
 
-from isobench.journal import cell_states
+from tests.section_samples import contest, frozen, summary
+from tests.section_samples import sample as line
+
 from isobench.model import Sample, Scalar, Status
 from isobench.reports.section import Section
 from isobench.reports.sections import accounting, freeze, limits, weights
-from isobench.reports.summary import CellSummary, Isolator, Summary
+from isobench.reports.summary import Summary
 
 
-def sample(cell: str, value: float, block: int = 0, **detail: Scalar) -> Sample:
-    """``cell``: benchmark/isolator/workload/name=value…"""
-    benchmark, isolator, workload, *parameters = cell.split("/")
-    pairs = (one.split("=", 1) for one in parameters)
-    params = {name: int(text) if text.isdecimal() else text for name, text in pairs}
-    return Sample(
-        cell=cell,
-        isolator=isolator,
-        benchmark=benchmark,
-        workload=workload,
-        metric="x",
-        unit="ratio",
-        value=value,
-        block=block,
-        order=block,
-        params=params,
-        detail=detail,
-    )
-
-
-def summary(*samples: Sample) -> Summary:
-    states = cell_states(samples)
-    cells = tuple(
-        CellSummary(name, own[0].isolator, own[0].benchmark, states[name], own)
-        for name in states
-        if (own := tuple(one for one in samples if one.cell == name))
-    )
-    names = dict.fromkeys(cell.isolator for cell in cells)
-    # A section reads the cells and their isolators alone.
-    return cast(Summary, _Part(tuple(Isolator(name, None) for name in names), cells))
-
-
-class _Part:
-    def __init__(self, isolators: tuple[Isolator, ...], cells: tuple[CellSummary, ...]) -> None:
-        self.isolators, self.cells = isolators, cells
+def sample(cell: str, value: float, block: int = 0, /, **detail: Scalar) -> Sample:
+    """Of a benchmark with one metric."""
+    return line(cell, "x", value, block, "ratio", **detail)
 
 
 def texts(section: Section | None, table: int = 0) -> list[tuple[str, ...]]:
@@ -114,14 +83,10 @@ def test_accounts_stand_side_by_side_with_a_dash_where_there_is_none() -> None:
 
 
 def test_freeze_and_thaw_stand_over_the_number_of_tasks_and_each_way_has_its_row() -> None:
-    def both(cell: str, value: float) -> tuple[Sample, ...]:
-        one = sample(cell, value, held_s=0.05, resolution_s=0.00001)
-        return (replace(one, metric="freeze"), replace(one, metric="thaw", value=2 * value))
-
     found = summary(
-        *both("freeze/lxc/herd/how=file/tasks=1", 0.001),
-        *both("freeze/lxc/herd/how=file/tasks=10", 0.002),
-        *both("freeze/lxc/herd/how=tool/tasks=1", 0.003),
+        *frozen("freeze/lxc/herd/how=file/tasks=1", 0.001),
+        *frozen("freeze/lxc/herd/how=file/tasks=10", 0.002),
+        *frozen("freeze/lxc/herd/how=tool/tasks=1", 0.003),
         replace(
             sample("freeze/lxc/herd/how=tool/tasks=1", 0.0),
             metric="freeze",
@@ -140,23 +105,12 @@ def test_freeze_and_thaw_stand_over_the_number_of_tasks_and_each_way_has_its_row
 def test_weights_show_what_was_promised_and_got_by_sibling() -> None:
     cell = "weights/lxc/appetite/on=one/ratio=1:3"
 
-    def block(at: int, first: float) -> tuple[Sample, ...]:
-        pairs = ((1, 0.25, first, 1024), (2, 0.75, 1 - first, 3072))
-        siblings = (
-            replace(
-                sample(cell, got / part - 1, at, sibling=n, promised=part, got=got, weight_in_force=weight),
-                metric="share_error",
-            )
-            for n, part, got, weight in pairs
-        )
-        return (*siblings, replace(sample(cell, 0.04, at), metric="settled"))
-
-    found = weights.section(summary(*block(0, 0.26), *block(1, 0.26), *block(2, 0.9)))
+    found = weights.section(summary(*contest(cell, 0, 0.26), *contest(cell, 1, 0.26), *contest(cell, 2, 0.9)))
     name = "lxc, 1:3 on one CPU"
     assert texts(found) == [
         (name, "kept, +1.00 hundredths", "25.0 : 75.0", "26.0 : 74.0", "40.0 ms", "1024 : 3072")
     ]
-    (row,) = texts(weights.section(summary(*block(0, 0.28))))
+    (row,) = texts(weights.section(summary(*contest(cell, 0, 0.28))))
     assert row[1] == "broken, +3.00 hundredths"
 
 
@@ -171,7 +125,7 @@ def test_limit_that_did_not_hold_the_workload_back_is_undecided() -> None:
 
 
 def test_shares_on_several_cpus_that_others_used_too_are_undecided() -> None:
-    def contest(together: float) -> Summary:
+    def busy(together: float) -> Summary:
         cell = "weights/lxc/appetite/on=all/ratio=1:1"
         pairs = ((1, 0.4), (2, 0.6))
         siblings = (
@@ -180,7 +134,7 @@ def test_shares_on_several_cpus_that_others_used_too_are_undecided() -> None:
         )
         return summary(*(replace(one, metric="share_error") for one in siblings))
 
-    assert [row[1] for row in texts(weights.section(contest(1.5)))] == [
+    assert [row[1] for row in texts(weights.section(busy(1.5)))] == [
         "undecided, host busy, -10.00 hundredths"
     ]
-    assert [row[1] for row in texts(weights.section(contest(1.9)))] == ["broken, -10.00 hundredths"]
+    assert [row[1] for row in texts(weights.section(busy(1.9)))] == ["broken, -10.00 hundredths"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import SyntheticRun
+from tests.section_samples import lost, sample
 
 from isobench.model import Sample, Status
 from isobench.reports.load import summarize
@@ -17,19 +18,10 @@ from isobench.reports.summary import Summary
 
 
 def start(isolator: str, workload: str, value: float | None, block: int) -> Sample:
-    return Sample(
-        cell=f"startup/{isolator}/{workload}",
-        isolator=isolator,
-        benchmark="startup",
-        workload=workload,
-        metric="ready",
-        unit="second",
-        value=value,
-        block=block,
-        order=0,
-        status=Status.OK if value else Status.FAILED,
-        reason=None if value else "the workload exited 1",
-    )
+    cell = f"startup/{isolator}/{workload}"
+    if value is None:
+        return lost(cell, Status.FAILED, "the workload exited 1", block=block)
+    return sample(cell, "ready", value, block)
 
 
 def summary(run: SyntheticRun, folder: Path, *samples: Sample, ready: Mapping[str, Any]) -> Summary:

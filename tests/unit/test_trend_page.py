@@ -136,7 +136,7 @@ def test_run_that_cannot_be_read_is_told_and_the_others_stay(tmp_path: Path) -> 
     found = trend(look([tmp_path]))
     assert len(found.moments) == 3
     assert "1 run could not be read" in page(found)
-    assert str(folders[1]) in page(found)
+    assert f"{folders[1].name}/samples.jsonl:1: " in page(found)
 
 
 def test_same_run_twice_counts_once_and_both_folders_are_named(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-
-from isobench.reports.html import write_report
+from tests.finished_runs import ATTACKED, FINISHED, page_of
+from tests.hostile_run import hostile
 
 if TYPE_CHECKING:
     from tests.conftest import SyntheticRun
@@ -78,10 +78,21 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def report(made_run: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the whole synthetic run."""
-    folder = tmp_path_factory.mktemp("report")
-    write_report([made_run.write(folder / "run")], folder / "report.html")
-    return folder / "report.html"
+    """The page of the synthetic run of three benchmarks."""
+    return page_of(made_run, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session", params=FINISHED)
+def each_report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of each kind of run."""
+    return page_of(FINISHED[request.param](), tmp_path_factory.mktemp("each"))
+
+
+@pytest.fixture(scope="session", params=FINISHED)
+def each_evil(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of runs in which every string from outside is an attack."""
+    run = hostile(FINISHED[request.param](), change=ATTACKED[request.param])
+    return page_of(run, tmp_path_factory.mktemp("evil"))
 
 
 @pytest.fixture

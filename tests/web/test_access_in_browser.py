@@ -7,32 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from tests.in_browser import complaints, unfold
 
 if TYPE_CHECKING:
     from tests.web.conftest import Opened
 
 pytestmark = pytest.mark.web
 
-GRAVE = {"serious", "critical"}
-
 
 @pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_with_everything_open(
-    opened: Opened, report: Path, scheme: str, width: int
+    opened: Opened, each_report: Path, scheme: str, width: int
 ) -> None:
-    page = opened(report, scheme=scheme, width=width).page
-    page.evaluate("for (const fold of document.querySelectorAll('details:not(.raw)')) fold.open = true")
-    page.evaluate("for (const fold of [...document.querySelectorAll('.raw')].slice(0, 2)) fold.open = true")
+    page = opened(each_report, scheme=scheme, width=width).page
+    unfold(page)
 
-    found = Axe().run(page).response["violations"]
-
-    assert [
-        (one["id"], one["nodes"][0]["html"], one["nodes"][0].get("failureSummary"))
-        for one in found
-        if one["impact"] in GRAVE
-    ] == []
+    assert complaints(page) == []
 
 
 def test_theme_is_the_systems_until_the_reader_chooses_one(opened: Opened, report: Path) -> None:
@@ -90,8 +81,35 @@ def test_without_script_all_is_there_and_no_control_that_would_do_nothing(
     assert plain.locator("details.raw table").first.is_visible()
 
 
-def test_printed_all_is_open_but_raw_samples_and_controls_are_gone(opened: Opened, report: Path) -> None:
-    page = opened(report, scheme="dark").page
+@pytest.mark.parametrize("width", [1200, 390])
+def test_columns_of_the_claims_have_names_for_who_cannot_see_at_any_width(
+    opened: Opened, report: Path, width: int
+) -> None:
+    table = opened(report, width=width).page.locator("#claims-table")
+
+    heads = [head.inner_text() for head in table.get_by_role("columnheader").all()]
+    assert heads == ["Claim", "On this host", "Because", "Measured here"]
+    box = table.locator("thead").bounding_box()
+    assert box
+    assert (box["height"] <= 1) is (width < 700)
+
+
+def test_button_of_a_head_that_is_not_shown_is_seen_when_the_keyboard_is_on_it(
+    opened: Opened, report: Path
+) -> None:
+    page = opened(report, width=390).page
+    button = page.locator("#claims-table thead button").first
+
+    button.focus()
+
+    box = button.bounding_box()
+    assert box
+    assert min(box["width"], box["height"]) > 10
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_printed_all_is_open_but_raw_samples_and_controls_are_gone(opened: Opened, each_report: Path) -> None:
+    page = opened(each_report, scheme="dark").page
 
     pdf = page.pdf(format="A4")
     assert pdf.startswith(b"%PDF")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from tests.in_browser import complaints
 
 if TYPE_CHECKING:
     from tests.web.conftest import Opened, Overlaps
@@ -28,10 +28,7 @@ def test_open_cells_fit_the_screen_can_be_read_and_axe_finds_nothing_serious(
     assert page.locator(".plate:visible").count() == 4 + 2 + 4
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert overlaps(page) == []
-    found = Axe().run(page).response["violations"]
-    assert [
-        (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}
-    ] == []
+    assert complaints(page) == []
 
 
 def test_pictures_of_a_cell_follow_the_theme_and_say_in_words_what_they_show(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.hostile_run import EVERYTHING, INJECTIONS, hostile
+from tests.hostile_run import EVERYTHING, INJECTIONS
+from tests.in_browser import unfold
 
 from isobench.reports.html import write_report
 from isobench.reports.units import plain
@@ -22,19 +23,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.web
 
 
-@pytest.fixture(scope="module")
-def evil(made_run: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("evil")
-    write_report([hostile(made_run).write(folder / "run")], folder / "report.html")
-    return folder / "report.html"
-
-
 def nothing_ran(page: Page) -> bool:
     return page.evaluate("window.hit") is None
 
 
-def test_injected_strings_are_shown_as_they_are_and_run_nothing(opened: Opened, evil: Path) -> None:
-    watched = opened(evil)
+def test_injected_strings_are_shown_as_they_are_and_run_nothing(opened: Opened, each_evil: Path) -> None:
+    watched = opened(each_evil)
     page = watched.page
 
     assert nothing_ran(page)
@@ -48,14 +42,15 @@ def test_injected_strings_are_shown_as_they_are_and_run_nothing(opened: Opened, 
     assert page.locator("main").is_visible()
 
 
-def test_injected_strings_run_nothing_whatever_a_reader_does(opened: Opened, evil: Path) -> None:
-    watched = opened(evil, permissions=["clipboard-read", "clipboard-write"])
+def test_injected_strings_run_nothing_whatever_a_reader_does(opened: Opened, each_evil: Path) -> None:
+    watched = opened(each_evil, permissions=["clipboard-read", "clipboard-write"])
     page = watched.page
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
 
-    for button in page.locator("#overview-table thead button, .raw thead button").all()[:40]:
-        button.focus()  # under names as long as these a pointer does not find it
-        page.keyboard.press("Enter")
+    for table in ("#overview-table", ".raw"):
+        for button in page.locator(f"{table} thead button").all()[:12]:
+            button.focus()  # under names as long as these a pointer does not find it
+            page.keyboard.press("Enter")
     boxes = page.locator(".controls input")
     for box in (boxes.first, boxes.last):
         box.click()
@@ -69,12 +64,15 @@ def test_injected_strings_run_nothing_whatever_a_reader_does(opened: Opened, evi
 
     assert nothing_ran(page)
     assert watched.said == []
-    assert {url.partition("?")[0] for url in watched.asked} == {evil.as_uri()}
+    assert {url.partition("?")[0] for url in watched.asked} == {each_evil.as_uri()}
 
 
 @pytest.mark.parametrize("width", [1200, 390])
-def test_long_names_widen_no_page(opened: Opened, evil: Path, width: int) -> None:
-    page = opened(evil, width=width).page
+def test_long_names_widen_no_page(opened: Opened, each_evil: Path, width: int) -> None:
+    page = opened(each_evil, width=width).page
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+    unfold(page)
 
     assert page.evaluate("document.documentElement.scrollWidth") == width
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.in_browser import unfold
 
 if TYPE_CHECKING:
     from tests.web.conftest import Opened, Overlaps
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.web
 
 
-def test_report_opens_without_a_complaint_and_without_a_request(opened: Opened, report: Path) -> None:
-    watched = opened(report)
+def test_report_opens_without_a_complaint_and_without_a_request(opened: Opened, each_report: Path) -> None:
+    watched = opened(each_report)
+    unfold(watched.page)
 
     assert watched.said == []
-    assert watched.asked == [report.as_uri()]
+    assert watched.asked == [each_report.as_uri()]
     assert watched.page.get_by_role("heading", level=1).inner_text() == "What isolation costs on lab-1"
 
 
@@ -40,20 +42,23 @@ def test_figures_are_drawn_and_follow_the_theme(opened: Opened, report: Path) ->
 
 @pytest.mark.parametrize(("width", "shown", "hidden"), [(1200, "wide", "narrow"), (390, "narrow", "wide")])
 def test_page_never_scrolls_sideways_and_shows_the_figures_made_for_its_width(
-    opened: Opened, report: Path, width: int, shown: str, hidden: str
+    opened: Opened, each_report: Path, width: int, shown: str, hidden: str
 ) -> None:
-    page = opened(report, width=width).page
+    page = opened(each_report, width=width).page
 
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.locator(f"figure .{shown} svg").first.is_visible()
     assert not page.locator(f"figure .{hidden} svg").first.is_visible()
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 @pytest.mark.parametrize("width", [1200, 390])
 def test_labels_of_a_figure_do_not_overlap_one_another_or_leave_it(
-    opened: Opened, report: Path, overlaps: Overlaps, width: int
+    opened: Opened, each_report: Path, overlaps: Overlaps, width: int
 ) -> None:
-    page = opened(report, width=width).page
+    page = opened(each_report, width=width).page
+    unfold(page)
 
     assert overlaps(page) == []
 

@@ -141,8 +141,10 @@ def test_link_into_a_fold_opens_it(opened: Opened, report: Path) -> None:
     assert page.locator(f"#{row}").is_visible()
 
 
-def test_every_table_has_a_name_and_every_figure_a_text_and_a_table(opened: Opened, report: Path) -> None:
-    page = opened(report).page
+def test_every_table_has_a_name_and_every_figure_a_text_and_a_table(
+    opened: Opened, each_report: Path
+) -> None:
+    page = opened(each_report).page
 
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('table')].filter(table => {
