@@ -6,8 +6,9 @@ pyarrow comes with the extra ``lake``; questions to a lake need DuckDB only and 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
 
 from isobench.extras import needed
 from isobench.journal import StoredRun
@@ -54,7 +55,7 @@ def source_of(lake: Lake, run: RunFile) -> str | None:
     """The ``source`` of a run that has a file of its own; None for a file that cannot be read."""
     try:
         with lake.place.open(run.name) as file:
-            return str(pq.read_table(file, columns=["source"])["source"][0].as_py())
+            return str(_columns(file, ["source"])["source"][0].as_py())
     except (OSError, pa.ArrowException, LookupError):
         return None
 
@@ -62,18 +63,20 @@ def source_of(lake: Lake, run: RunFile) -> str | None:
 def sources_of(lake: Lake, day: DayFile) -> dict[str, tuple[str, str]]:
     """Host and ``source`` of each run in the file of a day."""
     names = ["run_id", "host", "source"]
-    table = _read(lake, day.name, columns=names).group_by(names).aggregate([])
+    with _opened(lake, day.name) as file:
+        table = _columns(file, names).group_by(names, use_threads=False).aggregate([])
     return {row["run_id"]: (row["host"], row["source"]) for row in table.to_pylist()}
 
 
 def attempts(lake: Lake, run: RunFile, name: str) -> tuple[list[dict[str, Any]], bool]:
     """What was measured in a run that is in a file of the lake, and whether the run had come to its end."""
-    only = (
+    only: list[Any] = (
         [("run_id", "=", run.run_id)]
         if name == run.name
         else [("run_id", "=", run.run_id), ("host", "=", run.host)]
     )
-    return told(_read(lake, name, filters=only))
+    with _opened(lake, name) as file:
+        return told(pq.read_table(file, filters=only, use_threads=False, pre_buffer=False))
 
 
 def told(table: pa.Table) -> tuple[list[dict[str, Any]], bool]:
@@ -86,9 +89,16 @@ def told(table: pa.Table) -> tuple[list[dict[str, Any]], bool]:
     return table.select(kept).sort_by("row").to_pylist(), ended
 
 
-def _read(lake: Lake, name: str, **how: Any) -> pa.Table:  # noqa: ANN401 - options of read_table
+def _columns(file: IO[bytes], names: list[str]) -> pa.Table:
+    """In this thread: a process that ends while one of Arrow's still runs can abort (apache/arrow#34314)."""
+    return pq.ParquetFile(file).read(names, use_threads=False)
+
+
+@contextmanager
+def _opened(lake: Lake, name: str) -> Iterator[IO[bytes]]:
+    """A file of the lake; what makes it unreadable is told as damage."""
     try:
         with lake.place.open(name) as file:
-            return pq.read_table(file, **how)
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise torn(lake, name, str(error)) from error

@@ -92,12 +92,12 @@ class Controller:
         file.write_text(json.dumps({"all": {"vars": common, "hosts": hosts}}))  # which is YAML too
         return file
 
-    def begin(self, playbook: str, inventory: Path, **extra: object) -> "subprocess.Popen[str]":
+    def begin(self, playbook: str, inventory: Path, *more: str, **extra: object) -> "subprocess.Popen[str]":
         """Call a playbook and do not wait; :func:`played` does."""
         words = [word for name, value in extra.items() for word in ("-e", f"{name}={value}")]
         command = Path(sys.executable).with_name("ansible-playbook")
         argv = [str(command), "-i", str(inventory), str(PROJECT / "ansible" / playbook), *words]
-        argv += ["-e", f"results={self.results}"]
+        argv += ["-e", f"results={self.results}", *more]
         return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -111,9 +111,9 @@ class Controller:
             },
         )
 
-    def play(self, playbook: str, inventory: Path, **extra: object) -> Played:
-        """Call a playbook, ``extra`` being variables for it."""
-        return played(self.begin(playbook, inventory, **extra))
+    def play(self, playbook: str, inventory: Path, *more: str, **extra: object) -> Played:
+        """Call a playbook with ``more`` words, ``extra`` being variables for it."""
+        return played(self.begin(playbook, inventory, *more, **extra))
 
 
 def played(process: "subprocess.Popen[str]") -> Played:

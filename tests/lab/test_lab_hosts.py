@@ -326,7 +326,7 @@ def test_setting_is_in_force_again_after_a_change_and_put_back_by_reset_which_do
 ) -> None:
     host = machines[0].host
     assert host.run(f"cat {SWAPPINESS}; echo 23 > {SWAPPINESS}").stdout == "17\n", kept.call.output
-    done = lab.play("provision.yml", kept.inventory)
+    done = lab.play("provision.yml", kept.inventory, "--tags", "settings")
     assert host.run(f"cat {SWAPPINESS}").stdout == "17\n", done.output
     done = lab.play("reset.yml", kept.inventory)
     assert done.code == 0, done.output
