@@ -118,9 +118,10 @@ def test_plan_of_its_own_blocks_shows_the_change_in_the_least_time(
 ) -> None:
     free = planned(entry(between, within), blocks=None, detect=detect)
     fixed = [planned(entry(between, within), blocks=blocks, detect=detect) for blocks in BLOCKS]
-    shown = [one.stage_s for one in fixed if one.lines[0].lack is None]
+    short = [one for one in fixed if one.stage_s <= 2 * fixed[0].stage_s]
+    shown = [one.stage_s for one in short if one.lines[0].lack is None]
     assert (free.lines[0].lack is None) is bool(shown)
-    assert free.stage_s == min(shown or [one.stage_s for one in fixed])
+    assert free.stage_s == min(shown or [one.stage_s for one in short])
 
 
 @pytest.mark.parametrize(("detect", "starts"), [(None, None), (0.1, 7)])
