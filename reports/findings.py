@@ -232,7 +232,8 @@ def _machine(summary: Summary) -> Finding | None:
     slow, quick = machine.startup, other.startup
     factor = ratio_of_medians(slow.seconds, slow.blocks, quick.seconds, quick.blocks)
     against = " against ".join(units.seconds(one.ready.median.value) for one in (slow, quick))
-    sure = "too few starts to say how sure" if factor.interval is None else _factors(factor.interval)
+    span = units.interval(factor.interval, units.times)
+    sure = "too few starts to say how sure" if factor.interval is None else span
     remarks = [
         Remark(f"{against}, the slowest start that shares the host's kernel ({sure}).", quick.cell),
         *_memory_factor(machine, other),
@@ -246,10 +247,6 @@ def _machine(summary: Summary) -> Finding | None:
         figure=Remark(f"the start of {machine.name} against {other.name}", machine.startup.cell),
         remarks=tuple(remarks),
     )
-
-
-def _factors(interval: Interval) -> str:
-    return units.interval(interval, units.times)
 
 
 def _memory_factor(machine: Isolator, other: Isolator) -> Iterator[Remark]:
