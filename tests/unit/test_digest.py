@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 from tests.ab_runs import ab_run, starts
 from tests.hostile_run import hostile
+from tests.section_samples import sample
 
 from isobench.cli import main
-from isobench.model import Sample
 from isobench.reports.digest import render_digest
 from isobench.reports.load import summarize
 from isobench.reports.summary import Summary
@@ -37,12 +37,9 @@ def printed(summary: Summary, width: int = 1000, *, terminal: bool = False) -> s
 def with_ends(made_run: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """A summary with all findings there are."""
     ends = [
-        Sample(
-            cell=f"teardown/{isolator}/ready/kill", isolator=isolator, benchmark="teardown", workload="ready",
-            metric="drained", unit="second", value=value, block=0, order=0, params={"how": "kill"},
-        )
+        sample(f"teardown/{isolator}/ready/how=kill", "drained", value)
         for isolator, value in (("chroot", 0.001), ("runc", 0.03))
-    ]  # fmt: skip
+    ]
     run = replace(made_run, samples=(*made_run.samples, *ends))
     return summarize(run.write(tmp_path_factory.mktemp("ends") / "run"))
 
