@@ -73,6 +73,10 @@ class Benchmark(ABC, Generic[ParamsT]):
         """Why an isolator cannot have this figure by its nature; None when it can."""
         return None
 
+    in_turns: ClassVar[bool] = False
+    """Whether several cells of it can be measured together, an attempt of each in turn: an attempt begins
+    when its reading is asked for, and nothing of it goes on when that is given."""
+
     audited: ClassVar[bool] = True
     """Its figures are measured with the instrument, so that a run of it tells what the instrument costs."""
 

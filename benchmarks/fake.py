@@ -32,6 +32,7 @@ class FakeBenchmark(Benchmark[FakeParams]):
     name = "fake"
     Params = FakeParams
     audited = False
+    in_turns = True
 
     def unsupported(self, capabilities: Capabilities) -> str | None:
         return None if "cpu" in capabilities.limits else "the script says that it cannot limit CPU"

@@ -263,7 +263,7 @@ def _measured(cell: Cell, site: Site, *, iterations: int, timeout_s: float) -> t
 def place(site: Site) -> Iterator[tuple[str, ...]]:
     """Where primitives act, as options of the agent; nothing of it is left, were the agent killed."""
     groups = _groups(site)
-    with scratch_directory(site.work / "primitives") as work:
+    with scratch_directory(site.work, "primitives") as work:
         for name in ("upper", "work", "merged", "source", "target"):
             (work / name).mkdir()
         try:

@@ -64,6 +64,7 @@ class Startup(Benchmark[StartupParams]):
 
     name = "startup"
     Params = StartupParams
+    in_turns = True
 
     def cells(
         self, isolator: str, capabilities: Capabilities, params: StartupParams, blocks: int

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,9 +59,11 @@ def put_directory(draft: Path, place: Path, is_complete: Callable[[], bool]) -> 
 
 
 @contextmanager
-def scratch_directory(directory: Path) -> Iterator[Path]:
-    """A directory for the time of one ``prepare``; gone afterwards, with all that is in it."""
-    directory.mkdir(parents=True)
+def scratch_directory(work: Path, name: str) -> Iterator[Path]:
+    """A directory of its own for the time of one ``prepare``; gone afterwards, with all that is in it."""
+    work.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=work))
+    directory.chmod(0o755)  # users that the host's root is mapped to search it
     try:
         yield directory
     finally:

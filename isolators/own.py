@@ -7,7 +7,6 @@ to the next in the same slot, and dropped at the end of ``prepare``.
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -61,9 +60,8 @@ def writable_roots(site: Site, bundle: Bundle, slots: int, *, proc: bool = False
     if not bundle.own:
         yield bundle
         return
-    directory = Path(tempfile.mkdtemp(prefix="roots-", dir=site.work))
-    directory.rmdir()  # scratch_directory makes it, and removes it only when nothing is mounted there
-    with scratch_directory(directory), ExitStack() as mounts:
+    # It is removed only when nothing is mounted there any more.
+    with scratch_directory(site.work, "roots") as directory, ExitStack() as mounts:
         directory.chmod(0o700)  # it may hold setuid programs, and the host has other users
         for slot in range(slots):
             _make(bundle.root, directory / str(slot), mounts, proc=proc)

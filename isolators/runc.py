@@ -53,7 +53,7 @@ class Runc(Isolator[RuncOptions]):
         with (
             controllers_of(site.cgroups).handed_down(site.token, limits),
             own.writable_roots(site, bundle, slots) as inside,
-            scratch_directory(site.work / self.name) as home,
+            scratch_directory(site.work, self.name) as home,
         ):
             try:
                 yield self._launch(site, home, inside, limits, slots)

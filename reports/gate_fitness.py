@@ -40,7 +40,7 @@ def fitness(record: RunRecord, screened: Sequence[Screened]) -> tuple[Check, ...
         load(record),
         *meanwhile(record),
         _settings(record),
-        _worst("order of the sides", "the later of two alike within the threshold", map(_order, screened)),
+        _order_of_sides(record, screened),
         _worst("block after block", f"a correlation of {MOST_SERIAL:g}", _serials(screened)),
     )
 
@@ -52,6 +52,16 @@ def _settings(record: RunRecord) -> Check:
     known = None if tuned is None else not changed
     none = "none" if tuned is not None else "not watched without --tune"
     return Check("settings changed by others", found or none, "none", known)
+
+
+def _order_of_sides(record: RunRecord, screened: Sequence[Screened]) -> Check:
+    """Of the comparisons in which one side is later than another."""
+    name, limit = "order of the sides", "the later of two alike within the threshold"
+    in_turns = record.ab.in_turns if record.ab else ()
+    signs = [_order(one) for one in screened if one.comparison.benchmark not in in_turns]
+    if screened and not signs:
+        return Check(name, "none is later: they took turns, start by start", limit, True)
+    return _worst(name, limit, iter(signs))
 
 
 def _order(one: Screened) -> _Sign:

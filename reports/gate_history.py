@@ -62,7 +62,14 @@ class AAEntry:
     """Seconds of a turn besides."""
     pilot: bool = False
     """Measured only to plan another run: with few starts, it lies further apart than that run will."""
+    in_turns: bool = False
+    """A and its control took turns start by start, and not block by block: they lie closer together."""
     v: int = 1
+
+    @property
+    def benchmark(self) -> str:
+        """Its name, with which that of a comparison begins."""
+        return self.comparison.partition("/")[0]
 
     @property
     def starts(self) -> int:
@@ -164,6 +171,7 @@ def _entry(
         value_s=value_s,
         turn_s=max(0.0, run.record.wall_s / all_turns - values * value_s),
         pilot=pilot,
+        in_turns=comparison.benchmark in ab.in_turns,
     )
 
 

@@ -32,7 +32,7 @@ BLOCKS = (20, 24, 30, 40, 60, 80, 120, 160, 240)
 _LONGER = 2
 """Times what the first of these takes: a job must not grow to hours for the metric that scatters most."""
 MOST_STARTS = 200
-"""A side and block. Past that the sides are no longer next to one another in time."""
+"""A side and block. More blocks do as much as more starts then, and bear a bad minute better."""
 LEAST_STARTS = 3
 """A median of fewer is no protection against one odd start."""
 

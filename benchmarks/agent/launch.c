@@ -146,6 +146,8 @@ static void take_option(struct launch *l, int argc, char **argv, int *at)
         l->drop_caches = 1;
     else if (IS("--interactive"))
         l->interactive = 1;
+    else if (IS("--on-request"))
+        l->on_request = 1;
     else if (IS("--console"))
         l->console = 1;
     else if (IS("--proc"))
@@ -209,6 +211,8 @@ void launch_parse(struct launch *launch, int argc, char **argv)
         usage_error("--workers and --window-ms go together", "start");
     if (launch->workers && (launch->interactive || launch->drop_caches))
         usage_error("goes neither with --interactive nor with --drop-caches", "--workers");
+    if (launch->on_request && (launch->interactive || launch->workers))
+        usage_error("goes neither with --interactive nor with --workers", "--on-request");
     if (launch->due && !launch->workers)
         usage_error("goes with --workers only", "--due");
     if (launch->loopback && !(launch->namespaces & CLONE_NEWNET))

@@ -37,6 +37,7 @@ struct launch {
     int64_t count, timeout_ns, pause_ns, grace_ns;
     int64_t delay_ns; /* burnt in each start right after its invoke: a slowdown that is known */
     int interactive, console, drop_caches;
+    int on_request; /* each start waits for a byte of our own input */
     int64_t workers, window_ns; /* workers 0: one instance after another, by this very process */
     const char *due;            /* file of the times at which starts are due; NULL: closed loop */
     char *cgroups[MAX_CGROUPS];

@@ -69,10 +69,23 @@ void run_attempt(int64_t slot, int64_t intended_ns, int late)
     report(i, "attempt");
 }
 
+/* A byte of our own input asks for a start. Returns 0 when nobody asks any more. */
+static int await_request(void)
+{
+    char byte;
+    while (!interrupted)
+        if (pump(STDIN_FILENO, now_ns() + 3600 * NS_PER_S, NULL))
+            return read(STDIN_FILENO, &byte, 1) == 1;
+    return 0;
+}
+
 static int run_batch(void)
 {
     for (int64_t k = 0; k < template.count && !interrupted; k++) {
-        int64_t next = k ? now_ns() + template.pause_ns : 0;
+        if (template.on_request && !await_request())
+            break;
+        /* Asked for, it rests: whoever asks has just worked, or another start has just ended. */
+        int64_t next = k || template.on_request ? now_ns() + template.pause_ns : 0;
         while (now_ns() < next && !interrupted)
             pump(-1, next, NULL); /* nothing lives: it waits for a signal only */
         if (!interrupted)

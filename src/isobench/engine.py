@@ -30,7 +30,7 @@ from isobench.outcome import Observer, Outcome
 from isobench.provenance import check_same, check_same_workloads, new_record
 from isobench.resting import Rests
 from isobench.schedule import Turn
-from isobench.sides import schedule_of
+from isobench.sides import schedule_of, taking_turns
 from isobench.workloads import make_ready
 
 __all__ = ["Observer", "Outcome", "confirm", "resume", "run"]
@@ -254,13 +254,16 @@ class _Run:
         cells = {turn.cell.id: turn.cell for turns in self._blocks for turn in turns}
         self._observer.planned(tuple(cells.values()), sum(map(bool, self._blocks)), forecast.left_s())
         for turns in filter(None, self._blocks):
-            for turn in turns:
-                self._observer.cell_started(turn.cell, turn.block, turn.order, forecast.left_s())
+            for group in taking_turns(self._stored.record.ab, turns):
+                for turn in group:
+                    self._observer.cell_started(turn.cell, turn.block, turn.order, forecast.left_s())
                 begun = time.monotonic()
-                samples = self._measuring.measure(turn, self._jobs[turn.cell.id])
-                self._turns_left -= 1
-                forecast.took(turn.cell.id, time.monotonic() - begun)
-                self._observer.cell_finished(turn.cell, samples)
+                found = self._measuring.measure(group, self._jobs)
+                each_s = (time.monotonic() - begun) / len(group)
+                for turn, samples in zip(group, found, strict=True):
+                    self._turns_left -= 1
+                    forecast.took(turn.cell.id, each_s)
+                    self._observer.cell_finished(turn.cell, samples)
             self._measuring.journal.sync()
             self._write("running")
 

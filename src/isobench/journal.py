@@ -160,6 +160,9 @@ class ABRecord:
     """The thresholds in the shape of gate.toml, as the run began; empty: the defaults."""
     confirm: tuple[str, ...] | None = None
     """The comparisons that the second stage measures on fresh blocks; None: the first was not judged yet."""
+    in_turns: tuple[str, ...] = ()
+    """The benchmarks whose sides take turns attempt by attempt within a block; of the others, and of runs of
+    an older isobench, one side is measured after the other."""
     planned: Mapping[str, tuple[Side, ...]] | None = None
     """The sides each comparison was to have, by its name; None: an older isobench did not say."""
 

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
+from itertools import cycle, permutations
+from typing import TypeVar
 
 from isobench import sampling
 from isobench.benchmarks.contract import Context
@@ -14,6 +16,8 @@ from isobench.resting import Rests
 from isobench.roster import Job
 from isobench.schedule import Turn
 from isobench.workloads import Workload
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,24 +56,32 @@ class Measuring:
         self.journal.append(sample)
         self.samples.append(sample)
 
-    def measure(self, turn: Turn, job: Job) -> tuple[Sample, ...]:
-        """Measure a turn to its end and note that it is done.
+    def measure(self, turns: Sequence[Turn], jobs: Mapping[str, Job]) -> tuple[tuple[Sample, ...], ...]:
+        """Measure turns to their end, an attempt of each in turn, and note that they are done.
 
-        Raises KeyboardInterrupt when a signal broke it off, and :class:`isobench.errors.OutputError`. What
-        the isolator has prepared is gone in either case: the benchmark is closed before this returns.
+        Returns the samples of each. ``jobs`` are found by the name of the cell. Raises KeyboardInterrupt
+        when a signal broke them off, and :class:`isobench.errors.OutputError`. What the isolators have
+        prepared is gone in either case: the benchmarks are closed before this returns.
         """
-        before = len(self.samples)
         with self._interrupts.allowed():
             self.rests.take()
-        with closing(self._attempts(turn, job)) as lines:
-            for line in lines:
+        found: tuple[list[Sample], ...] = tuple([] for _ in turns)
+        with ExitStack() as stack:
+            attempts = [
+                stack.enter_context(closing(self._attempts(turn, jobs[turn.cell.id]))) for turn in turns
+            ]
+            for at, line in in_rounds(attempts):
                 self.note(line)
-        if len(self.samples) == before:
-            self.note(sampling.of_silence(turn))
-        for stray in self._new_strays():
-            self.note(sampling.of_residue(turn, stray))
-        self.journal.pair_done(turn.cell.id, turn.block)
-        return tuple(self.samples[before:])
+                found[at].append(line)
+        strays = self._new_strays()
+        for turn, samples in zip(turns, found, strict=True):
+            silent = () if samples else (sampling.of_silence(turn),)
+            # Whose they are cannot be told where several took turns.
+            for line in (*silent, *(sampling.of_residue(turn, stray) for stray in strays)):
+                self.note(line)
+                samples.append(line)
+            self.journal.pair_done(turn.cell.id, turn.block)
+        return tuple(map(tuple, found))
 
     def _attempts(self, turn: Turn, job: Job) -> Generator[Sample, None, None]:
         readings = self._readings(turn, job)
@@ -112,3 +124,23 @@ class Measuring:
         fresh = tuple(stray for stray in found if stray not in self._known_strays)
         self._known_strays.update(fresh)
         return fresh
+
+
+def in_rounds(streams: Sequence[Iterator[T]]) -> Iterator[tuple[int, T]]:
+    """The next thing of each stream in every round, with the stream's index, until all are over.
+
+    Rounds go through all orders, over and over: each stream is as often first, second and last, and comes as
+    often after each of the others (a balanced design: Williams, Australian Journal of Scientific Research A 2
+    (1949), 149-168). What has a period of its own meets another order in each block.
+    """
+    over: set[int] = set()
+    for order in cycle(permutations(range(len(streams)))):
+        for at in order:
+            if at in over:
+                continue
+            try:
+                yield at, next(streams[at])
+            except StopIteration:
+                over.add(at)
+        if len(over) == len(streams):
+            return

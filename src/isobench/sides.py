@@ -3,8 +3,9 @@
 docs/gate.md says what becomes of what such a run measures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Protocol, TypeVar
 
 from isobench.errors import UsageError
@@ -64,6 +65,7 @@ def two_sides(matrix: Matrix, sides: Sides) -> tuple[Matrix, ABRecord]:
         control=f"{sides.a}{CONTROL}",
         blocks=sides.blocks,
         starts=sides.starts,
+        in_turns=tuple(entry.name for entry in matrix.benchmarks if entry.create().in_turns),
     )
     names = (record.a, record.b, record.control)
     benchmarks = tuple(_repeated(entry, sides, names, record) for entry in matrix.benchmarks)
@@ -82,11 +84,27 @@ def schedule_of(record: ABRecord | None, cells: Sequence[Cell], seed: int) -> tu
         return schedule(cells, seed)
 
     def together(cell: Cell) -> str:
-        return record.comparison(cell) if record.side(cell.isolator, cell.workload) else cell.id
+        return _comparison(record, cell) or cell.id
 
     first = schedule(cells, seed, together=together)
     again = [cell for cell in cells if together(cell) in (record.confirm or ())]
     return (*first, *schedule(again, seed + 1, together=together, after=first))
+
+
+def taking_turns(record: ABRecord | None, block: Iterable[Turn]) -> Iterator[tuple[Turn, ...]]:
+    """The turns of a block in their order, those together that are measured an attempt of each in turn."""
+
+    def together(turn: Turn) -> str:
+        compared = record and turn.cell.benchmark in record.in_turns and _comparison(record, turn.cell)
+        return compared or turn.cell.id
+
+    for _, turns in groupby(block, together):
+        yield tuple(turns)
+
+
+def _comparison(record: ABRecord, cell: Cell) -> str | None:
+    """The name of the one it is a side of."""
+    return record.comparison(cell) if record.side(cell.isolator, cell.workload) else None
 
 
 def _tripled(entries: Sequence[_EntryT], record: ABRecord) -> tuple[_EntryT, ...]:

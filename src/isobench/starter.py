@@ -14,7 +14,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, Self, cast
@@ -27,7 +27,7 @@ from isobench.model import FIRST_OUTPUT, Event, FileWrite, Launch, Status, Step
 _LOG = logging.getLogger(__name__)
 
 PAUSE_MS = 5
-"""Rest between two starts, so that the kernel's deferred clean-up of the one before is mostly over."""
+"""Rest before a start, so that the kernel's deferred clean-up of the one before is mostly over."""
 
 _END_TIMEOUT_S = 60.0
 """How long the agent may take to clean up; it bounds its own waits at 30 s each."""
@@ -56,6 +56,9 @@ def batch(
 ) -> Generator[Event, None, None]:
     """Start ``count`` instances one after another, each run to its end; yields an ``attempt`` each.
 
+    A start begins PAUSE_MS after its event is asked for: nothing that the caller does in between, a start of
+    another batch say, runs beside it.
+
     ``timeout_s`` bounds each start from invoke to exit. ``stop_when_ready``: the workload is killed as soon
     as it is ready, which is no failure, for it would run on for ever. ``cold``: before each start, untimed,
     the host's page cache, dentries and inodes are dropped (root only); not the agent's own file, which it
@@ -66,9 +69,10 @@ def batch(
     """
     end = ("--stop-when-ready",) if stop_when_ready else ()
     drop = ("--drop-caches",) if cold else ()
-    options = ("--count", str(count), "--pause-ms", str(PAUSE_MS), *end, *drop)
+    options = ("--count", str(count), "--pause-ms", str(PAUSE_MS), "--on-request", *end, *drop)
     with _Process(agent, launch, options, timeout_s) as process:
         for _ in range(count):
+            process.request()
             yield process.next_event(None)
 
 
@@ -257,6 +261,11 @@ class _Process:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def request(self) -> None:
+        """Ask for the next start. Of an agent that has died what it said before comes first, then its end."""
+        with suppress(BrokenPipeError):
+            self._stdin.write(b"\n")
 
     def command(self, line: str) -> None:
         try:

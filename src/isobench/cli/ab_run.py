@@ -118,7 +118,13 @@ def _history(wanted: Wanted, ab: ABRecord, lab: Lab) -> tuple[AAEntry, ...]:
     subject = gate_history.subject_digest(wanted.matrix.to_dict(), ab.by, ab.a)
     with lab.open_site() as site:
         host = gate_history.host_digest(lab.host(site), tuned=wanted.tune)
-    return tuple(one for one in kept if (one.host, one.subject) == (host, subject))
+    return tuple(
+        one
+        for one in kept
+        if (one.host, one.subject) == (host, subject)
+        # Sides that took turns lie closer together than those measured block by block.
+        and one.in_turns == (one.benchmark in ab.in_turns)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,10 +107,10 @@ class Lines:
         self._print(plan(cells, blocks, expected_s))
 
     def cell_started(self, cell: Cell, block: int, order: int, left_s: float) -> None:
-        self._turn += 1
         self._left_s = left_s
 
     def cell_finished(self, cell: Cell, samples: Sequence[Sample]) -> None:
+        self._turn += 1
         fine = all(sample.status is Status.OK for sample in samples)
         if fine and self._now() < self._silent_until and self._turn < self._turns:
             return
