@@ -129,9 +129,9 @@ class Measuring:
 def in_rounds(streams: Sequence[Iterator[T]]) -> Iterator[tuple[int, T]]:
     """The next thing of each stream in every round, with the stream's index, until all are over.
 
-    Rounds go through all orders, over and over: each stream is as often first, second and last, and comes as
-    often after each of the others (a balanced design: Williams, Australian Journal of Scientific Research A 2
-    (1949), 149-168). What has a period of its own meets another order in each block.
+    Rounds go through all orders, over and over: each stream is as often first, second and last, and within
+    rounds as often right after each of the others (a design balanced for what one leaves to the next:
+    Williams, Australian Journal of Scientific Research A 2 (1949), 149-168).
     """
     over: set[int] = set()
     for order in cycle(permutations(range(len(streams)))):

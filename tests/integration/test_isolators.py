@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,28 @@ def test_starts_give_the_declared_phases_in_order(site: Site, kind: str) -> None
         assert {"invoke", "first_instruction", *event.phases_ns} == isolator.capabilities.phases
         assert list(event.phases_ns.values()) == sorted(event.phases_ns.values())
         assert event.stderr == ""
+
+
+@every_kind
+def test_three_of_a_kind_prepared_at_once_take_turns(site: Site, kind: str) -> None:
+    with ExitStack() as stack:
+        # Sides that are workloads have one isolator, by one name.
+        isolator = make(kind)
+        batches = [
+            stack.enter_context(
+                closing(
+                    batch(
+                        site.agent,
+                        stack.enter_context(isolator.prepare(site, Bundle(READY, site.rootfs))),
+                        2,
+                        timeout_s=TIMEOUT_S,
+                    )
+                )
+            )
+            for _ in range(3)
+        ]
+        events = [next(one) for one in batches * 2]
+    assert [(event.status, event.reason) for event in events] == [(Status.OK, None)] * 6
 
 
 @every_kind

@@ -74,6 +74,49 @@ def test_each_start_is_reported_as_one_attempt_in_order(agent: Path) -> None:
     assert len({event.pid for event in events}) == 5
 
 
+def test_start_on_request_waits_until_it_is_asked_for_and_then_rests(agent: Path) -> None:
+    argv = [
+        str(agent),
+        "start",
+        "--count",
+        "9",
+        "--on-request",
+        "--pause-ms",
+        "20",
+        *spawn(str(agent), "ready"),
+    ]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdin
+        assert process.stdout
+        for wait_s in (0.1, 0):
+            time.sleep(wait_s)
+            asked_ns = time.monotonic_ns()
+            process.stdin.write(b"\n")
+            event = parse_event(process.stdout.readline())
+            assert event.invoke_ns >= asked_ns + 20_000_000
+        process.stdin.close()  # nobody asks any more: that is the end
+        assert process.stdout.read() == b""
+        assert process.wait(TIMEOUT_S) == 0
+
+
+def test_agent_that_waits_for_a_request_ends_when_it_is_told_to(agent: Path) -> None:
+    argv = [str(agent), "start", "--on-request", *spawn(str(agent), "ready")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.wait(TIMEOUT_S) == 0
+    with subprocess.Popen([*argv[:2], "--count", "2", *argv[2:]], stdin=subprocess.PIPE) as process:
+        time.sleep(0.1)
+        process.terminate()
+        assert process.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("other", [("--interactive",), ("--workers", "2", "--window-ms", "9")])
+def test_requests_go_with_one_start_after_the_other_only(agent: Path, other: tuple[str, ...]) -> None:
+    assert start(agent, "--on-request", *other, *spawn(str(agent), "ready"), code=2) == []
+
+
 def test_phases_come_in_order_and_only_those_that_are_told_apart(agent: Path) -> None:
     event = one(agent, *spawn(str(agent), "ready"))
     said = json.loads(event.output)

@@ -206,6 +206,20 @@ def test_noise_of_five_earlier_runs_is_the_threshold_of_the_next(
     assert ab.noise["fake/ready"] == pytest.approx(0.0833, abs=1e-4)
 
 
+def test_what_sides_measured_one_after_the_other_differed_by_is_no_history_of_sides_in_turns(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    isobench(*compare(place, 1.0))
+    (kept,) = read_entries(ab_run.history_file())
+    assert kept.in_turns
+    ab_run.history_file().unlink()
+    append_entries(ab_run.history_file(), [replace(kept, in_turns=False)])
+
+    _, out, _ = isobench("ab", matrix(place), "--a", "old", "--b", "new", "--plan", "--json")
+
+    assert [one["comparison"] for one in json.loads(out)["unknown"]] == ["fake/ready"]
+
+
 def test_run_on_an_unfit_host_is_not_remembered(
     place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,54 @@ def test_every_block_holds_both_sides_and_the_control(lab: Lab, out: Path) -> No
     }
     assert record.ab.confirm is None
     assert record.ab.planned == {COMPARISON: tuple(Side)}
+
+
+def test_sides_take_turns_attempt_by_attempt_in_every_order(lab: Lab, out: Path) -> None:
+    sides, record = two_sides(matrix(), Sides("old", "new", MIN_BLOCKS, starts=6))
+    run(sides, out, Quiet(), lab, ab=record)
+
+    samples = load(out).samples
+    rounds = [tuple(line.side for line in samples[at : at + 3]) for at in range(0, len(samples), 3)]
+    for block in range(MIN_BLOCKS):
+        assert set(rounds[6 * block : 6 * block + 6]) == set(permutations(Side))
+    # The order drawn for the block is the first.
+    assert {one.order for one in samples[:3]} == {0, 1, 2}
+    assert [one.order for one in samples[:3]] == [0, 1, 2]
+    assert len({rounds[6 * block] for block in range(MIN_BLOCKS)}) > 1
+
+
+def test_run_that_began_block_by_block_goes_on_so(lab: Lab, out: Path) -> None:
+    sides, record = two_sides(matrix(), Sides("old", "new", MIN_BLOCKS, starts=2))
+    run(sides, out, Quiet(stop_at=5), lab, ab=replace(record, in_turns=()))
+
+    resume(out, Quiet(), lab)
+
+    samples = load(out).samples
+    for one, other in zip(samples[::2], samples[1::2], strict=True):
+        assert (one.side, one.block) == (other.side, other.block)
+
+
+def test_side_that_breaks_ends_its_own_turns_only(lab: Lab, out: Path) -> None:
+    broken = {"kind": "fake", "name": "new", "script": [{"error": "OSError", "reason": "no luck"}]}
+    compare(lab, out, given=matrix({"kind": "fake", "name": "old"}, broken))
+
+    samples = load(out).samples
+    assert places(samples) == {
+        (side, block): 1 if side is Side.B else 2 for side in Side for block in range(MIN_BLOCKS)
+    }
+    assert {(line.side, line.reason) for line in samples if line.status != "ok"} == {(Side.B, "no luck")}
+
+
+def test_what_sides_that_took_turns_have_left_behind_makes_the_block_of_each_incomplete(
+    lab: Lab, out: Path
+) -> None:
+    looks = iter(range(1000))
+    strays = replace(lab, strays=lambda _: ("a mount",) if next(looks) >= 2 else ())
+    compare(strays, out)
+
+    left = [line for line in load(out).samples if line.metric == "residue"]
+    assert {(line.block, line.side) for line in left} == {(1, side) for side in Side}
+    assert {line.reason for line in left} == {"left behind on the host: a mount"}
 
 
 def test_names_of_the_sides_are_those_their_isolators_are_shown_under(lab: Lab, out: Path) -> None:

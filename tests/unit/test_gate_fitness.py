@@ -119,6 +119,13 @@ def test_host_on_which_the_later_of_two_alike_is_slower_is_unfit() -> None:
     assert checks(run)["order of the sides"].passed
 
 
+def test_none_is_later_where_the_sides_took_turns() -> None:
+    check = checks(ab_run(starts(), in_turns=("startup",)))["order of the sides"]
+    assert (check.passed, check.found) == (True, "none is later: they took turns, start by start")
+    both = ab_run(starts(), replace(starts(), benchmark="density"), in_turns=("startup",))
+    assert "density/ready" in checks(both)["order of the sides"].found
+
+
 def test_host_whose_blocks_depend_on_each_other_is_unfit() -> None:
     wave = np.exp(0.04 * np.sin(np.arange(40) / 3))
     base = starts(noise=0.002)

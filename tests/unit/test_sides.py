@@ -15,7 +15,7 @@ from isobench.journal import ABRecord
 from isobench.matrix import parse_matrix
 from isobench.model import Cell
 from isobench.plan import Matrix
-from isobench.sides import MIN_BLOCKS, Sides, schedule_of, two_sides
+from isobench.sides import MIN_BLOCKS, Sides, schedule_of, taking_turns, two_sides
 
 FAKES = ({"kind": "fake", "name": "old"}, {"kind": "fake", "name": "new"}, {"kind": "fake", "name": "bare"})
 
@@ -128,6 +128,33 @@ def test_second_stage_measures_what_is_to_be_confirmed_on_as_many_fresh_blocks()
     assert [turn.block for turn in later] == [block for block in range(4, 8) for _ in range(3)]
     assert {turn.cell.id for turn in later} == {f"startup/{name}/nginx" for name in "abc"}
     assert [turn.order for turn in later] == list(range(len([t for b in first for t in b]), 26 + 12))
+
+
+def test_sides_of_benchmarks_that_can_take_turns_do_and_all_else_is_measured_by_itself() -> None:
+    memory = [Cell(name, "memory", "hold", blocks=4) for name in "abc"]
+    in_turns = replace(RECORD, in_turns=("startup",))
+    for block in schedule_of(in_turns, [*cells(), *memory], 7):
+        groups = list(taking_turns(in_turns, block))
+
+        assert [turn for group in groups for turn in group] == list(block)
+        together = {frozenset(turn.cell.id for turn in group) for group in groups if len(group) > 1}
+        assert together == {
+            frozenset(f"startup/{name}/{load}" for name in "abc") for load in ("ready", "nginx")
+        }
+
+
+@pytest.mark.parametrize("record", [None, RECORD])
+def test_run_that_compares_nothing_or_began_with_an_older_isobench_takes_no_turns(
+    record: ABRecord | None,
+) -> None:
+    for block in schedule_of(record, cells(), 7):
+        assert list(taking_turns(record, block)) == [(turn,) for turn in block]
+
+
+def test_benchmarks_whose_sides_take_turns_are_recorded() -> None:
+    asked = {"run": {"benchmarks": ["startup", "teardown", "memory"]}, "isolator": [{"kind": "bare"}]}
+    _, found = two_sides(parse_matrix(asked, "test"), Sides("bare", "bare", 20))
+    assert found.in_turns == ("startup",)
 
 
 def test_run_that_compares_nothing_keeps_its_order() -> None:

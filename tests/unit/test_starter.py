@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import time
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from isobench.errors import AgentMissingError, StarterError
 from isobench.model import Event, FileWrite, Launch, Status, Step
-from isobench.starter import _launch_arguments, batch, parse_event, session
+from isobench.starter import PAUSE_MS, _launch_arguments, batch, parse_event, session
 
 TIMEOUT_S = 20.0
 
@@ -169,6 +171,21 @@ def fake_agent(directory: Path, script: str) -> Path:
 def test_batch_yields_each_attempt(agent: Path) -> None:
     events = list(batch(agent, ready(agent), 3, timeout_s=TIMEOUT_S))
     assert [(event.kind, event.status) for event in events] == [("attempt", Status.OK)] * 3
+
+
+def test_batches_that_take_turns_never_have_two_instances_at_once(agent: Path) -> None:
+    batches = [batch(agent, ready(agent), 5, timeout_s=TIMEOUT_S) for _ in range(3)]
+    events = [next(one) for _ in range(5) for one in batches]
+    for before, after in pairwise(events):
+        assert after.invoke_ns - before.invoke_ns >= before.phases_ns["exit"] + PAUSE_MS * 1_000_000
+
+
+def test_batch_asks_for_no_start_before_its_event_is_wanted(agent: Path) -> None:
+    with closing(batch(agent, ready(agent), 3, timeout_s=TIMEOUT_S)) as events:
+        next(events)
+        time.sleep(0.05)
+        asked_ns = time.monotonic_ns()
+        assert next(events).invoke_ns > asked_ns
 
 
 def test_timeout_of_a_start_is_passed_on(agent: Path) -> None:
