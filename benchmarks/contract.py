@@ -69,13 +69,13 @@ class Benchmark(ABC, Generic[ParamsT]):
     """What its figures are about. One about the host has one set of cells a run, under the name HOST, and
     ``measure`` is given the bare isolator."""
 
-    def unsupported(self, capabilities: Capabilities) -> str | None:
-        """Why an isolator cannot have this figure by its nature; None when it can."""
-        return None
-
     in_turns: ClassVar[bool] = False
     """Whether several cells of it can be measured together, an attempt of each in turn: an attempt begins
     when its reading is asked for, and nothing of it goes on when that is given."""
+
+    def unsupported(self, capabilities: Capabilities) -> str | None:
+        """Why an isolator cannot have this figure by its nature; None when it can."""
+        return None
 
     audited: ClassVar[bool] = True
     """Its figures are measured with the instrument, so that a run of it tells what the instrument costs."""

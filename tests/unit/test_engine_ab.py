@@ -14,6 +14,7 @@ from isobench.fakelab import fake_lab
 from isobench.isolators import rootfs
 from isobench.isolators.contract import Isolator, Site
 from isobench.journal import load, read_run
+from isobench.journal_writer import Journal
 from isobench.lab import Lab
 from isobench.matrix import parse_matrix
 from isobench.model import Cell, Readiness, Sample, Side
@@ -108,6 +109,29 @@ def test_run_that_began_block_by_block_goes_on_so(lab: Lab, out: Path) -> None:
     samples = load(out).samples
     for one, other in zip(samples[::2], samples[1::2], strict=True):
         assert (one.side, one.block) == (other.side, other.block)
+
+
+def test_block_broken_off_amid_its_turns_is_measured_anew_for_every_side(
+    lab: Lab, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, lines = Journal.append, 0
+
+    def append(journal: Journal, sample: Sample) -> None:
+        nonlocal lines
+        lines += 1
+        if lines == 10:  # of the six lines of the second block the fourth
+            raise KeyboardInterrupt
+        real(journal, sample)
+
+    monkeypatch.setattr(Journal, "append", append)
+    assert compare(lab, out).status == "interrupted"
+
+    assert resume(out, Quiet(), lab).status == "finished"
+
+    stored = load(out)
+    assert stored.torn == {(line.cell, 1): 1 for line in stored.samples}
+    expected = {(side, block): 3 if block == 1 else 2 for side in Side for block in range(MIN_BLOCKS)}
+    assert places(stored.samples) == expected
 
 
 def test_side_that_breaks_ends_its_own_turns_only(lab: Lab, out: Path) -> None:
