@@ -6,13 +6,14 @@ As root, on a quiet host, an hour or so::
 
 - *alike*: chroot, namespaces, cgroups and runc each compared with itself, so many times. Every verdict other
   than equivalent or inconclusive is a false alarm.
-- *changed*: runc behind a program that delays ``runc create`` by 10 % of a start, and namespaces delayed by
-  5 % by the agent, so many times each. Every verdict other than regression is a miss.
+- *changed*: runc behind a program that delays ``runc create`` by 10 % of a start, against runc behind the
+  same program that delays nothing, as the program itself costs a little; and namespaces delayed by 5 % by
+  the agent. So many times each. Every verdict other than regression is a miss.
 
-Each is planned by ``isobench ab --detect`` itself, and is a run of its own below OUT. With ``--starts`` the
-alike ones are not: the plan for chroot and 10 % is 200 starts a side and block, more than a minute each. What
-is there is not measured again, so that an interrupted proof goes on. Asserts nothing: it prints a table for
-docs/gate.md. The controls of earlier runs move plans and limits; ISOBENCH_STATE says where those are kept.
+Each is planned by ``isobench ab --detect`` itself, unless the alike ones are given their ``--starts``, and is
+a run of its own below OUT. What is there is not measured again, so that an interrupted proof goes on. Asserts
+nothing: it prints a table for docs/gate.md. The controls of earlier runs move plans and limits;
+ISOBENCH_STATE says where those are kept.
 """
 
 import argparse
@@ -91,12 +92,8 @@ def matrix_file(out: Path, case: Case, asked: argparse.Namespace) -> Path:
     """The matrix of a case; what is to be delayed is measured first, once."""
     file = out / f"{case.a}-{case.b}.toml"
     if not file.exists():
-        tables = ['[run]\nbenchmarks = ["startup"]\naudit = false\n', isolator(case.a, case.a)]
-        if case.b != case.a:
-            part = float(case.detect.removesuffix("%")) / 100
-            delay_us = round(usual_s(out, case.a, asked) * part * 1e6)
-            tables.append(changed(out, case, delay_us))
-        file.write_text("\n".join(tables))
+        sides = [isolator(case.a, case.a)] if case.b == case.a else changed(out, case, asked)
+        file.write_text("\n".join(('[run]\nbenchmarks = ["startup"]\naudit = false\n', *sides)))
     return file
 
 
@@ -106,14 +103,21 @@ def isolator(name: str, kind: str, **options: object) -> str:
     return "\n".join(("[[isolator]]", *lines, ""))
 
 
-def changed(out: Path, case: Case, delay_us: int) -> str:
-    """B, slower by so much."""
+def changed(out: Path, case: Case, asked: argparse.Namespace) -> list[str]:
+    """A, and B, slower by what is to be found."""
+    part = float(case.detect.removesuffix("%")) / 100
+    delay_us = round(usual_s(out, case.a, asked) * part * 1e6)
     if case.a != "runc":
-        return isolator(case.b, "delayed", of=case.a, delay_us=delay_us)
-    program = out / "runc-slow"
+        return [isolator(case.a, case.a), isolator(case.b, "delayed", of=case.a, delay_us=delay_us)]
+    return [behind(out, case.a, 0), behind(out, case.b, delay_us)]
+
+
+def behind(out: Path, name: str, delay_us: int) -> str:
+    """Its table for runc behind a program that delays it by so much."""
+    program = out / name
     macros = (f"-DDELAY_US={delay_us}", f'-DPROGRAM="{which("runc")}"')
     subprocess.run(["musl-gcc", "-static", "-O2", "-Wall", *macros, "-o", program, WRAPPER], check=True)
-    return isolator(case.b, "runc", binary=str(program.absolute()))
+    return isolator(name, "runc", binary=str(program.absolute()))
 
 
 def usual_s(out: Path, kind: str, asked: argparse.Namespace) -> float:
