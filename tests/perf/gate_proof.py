@@ -76,7 +76,7 @@ def verdict(out: Path, case: Case, number: int, asked: argparse.Namespace) -> di
     """One comparison, measured unless it has been."""
     file = out / f"{case.name.replace(' ', '-').replace('%', 'percent')}-{number}.json"
     if not file.exists():
-        matrix = matrix_file(out, case, asked)
+        matrix = matrix_file(out, case, number, asked)
         folder = file.with_suffix("")
         words = ("ab", str(matrix), "--a", case.a, "--b", case.b, "--detect", case.detect, "--json")
         planned = ("--starts", str(asked.starts)) if asked.starts and case.wanted == ALIKE else ()
@@ -88,12 +88,11 @@ def verdict(out: Path, case: Case, number: int, asked: argparse.Namespace) -> di
     return found
 
 
-def matrix_file(out: Path, case: Case, asked: argparse.Namespace) -> Path:
-    """The matrix of a case; what is to be delayed is measured first, once."""
-    file = out / f"{case.a}-{case.b}.toml"
-    if not file.exists():
-        sides = [isolator(case.a, case.a)] if case.b == case.a else changed(out, case, asked)
-        file.write_text("\n".join(('[run]\nbenchmarks = ["startup"]\naudit = false\n', *sides)))
+def matrix_file(out: Path, case: Case, number: int, asked: argparse.Namespace) -> Path:
+    """The matrix of one comparison."""
+    file = out / f"{case.a}-{case.b}-{number}.toml"
+    sides = [isolator(case.a, case.a)] if case.b == case.a else changed(out, case, number, asked)
+    file.write_text("\n".join(('[run]\nbenchmarks = ["startup"]\naudit = false\n', *sides)))
     return file
 
 
@@ -103,27 +102,30 @@ def isolator(name: str, kind: str, **options: object) -> str:
     return "\n".join(("[[isolator]]", *lines, ""))
 
 
-def changed(out: Path, case: Case, asked: argparse.Namespace) -> list[str]:
+def changed(out: Path, case: Case, number: int, asked: argparse.Namespace) -> list[str]:
     """A, and B, slower by what is to be found."""
     part = float(case.detect.removesuffix("%")) / 100
-    delay_us = round(usual_s(out, case.a, asked) * part * 1e6)
+    delay_us = round(usual_s(out, case, number, asked) * part * 1e6)
     if case.a != "runc":
         return [isolator(case.a, case.a), isolator(case.b, "delayed", of=case.a, delay_us=delay_us)]
-    return [behind(out, case.a, 0), behind(out, case.b, delay_us)]
+    return [behind(out / case.a, case.a, 0), behind(out / f"{case.b}-{number}", case.b, delay_us)]
 
 
-def behind(out: Path, name: str, delay_us: int) -> str:
-    """Its table for runc behind a program that delays it by so much."""
-    program = out / name
+def behind(program: Path, name: str, delay_us: int) -> str:
+    """The table of runc behind a program, made for it, that delays it by so much."""
     macros = (f"-DDELAY_US={delay_us}", f'-DPROGRAM="{which("runc")}"')
     subprocess.run(["musl-gcc", "-static", "-O2", "-Wall", *macros, "-o", program, WRAPPER], check=True)
     return isolator(name, "runc", binary=str(program.absolute()))
 
 
-def usual_s(out: Path, kind: str, asked: argparse.Namespace) -> float:
-    """How long a start of it takes here: the median of the alike comparisons, or of one made for that."""
-    case = next(one for one in CASES if one.name == f"{kind} alike")
-    return median(float(j["stage"]["a"]) for j in verdict(out, case, 0, asked)["judgements"])
+def usual_s(out: Path, case: Case, number: int, asked: argparse.Namespace) -> float:
+    """How long a start of A takes here, which changes from hour to hour by a third.
+
+    In the comparison before; before the first one in one of A with itself.
+    """
+    alike = next(one for one in CASES if one.name == f"{case.a} alike")
+    before = verdict(out, case, number - 1, asked) if number else verdict(out, alike, 0, asked)
+    return median(float(j["stage"]["a"]) for j in before["judgements"])
 
 
 def which(program: str) -> str:
