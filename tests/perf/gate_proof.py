@@ -119,13 +119,15 @@ def behind(program: Path, name: str, delay_us: int) -> str:
 
 
 def usual_s(out: Path, case: Case, number: int, asked: argparse.Namespace) -> float:
-    """How long a start of A takes here, which changes from hour to hour by a third.
+    """How long a start of A takes here: it moves by a tenth from one comparison to the next.
 
-    In the comparison before; before the first one in one of A with itself.
+    The median of those before; for the first one, of one of A with itself.
     """
     alike = next(one for one in CASES if one.name == f"{case.a} alike")
-    before = verdict(out, case, number - 1, asked) if number else verdict(out, alike, 0, asked)
-    return median(float(j["stage"]["a"]) for j in before["judgements"])
+    before = [verdict(out, case, earlier, asked) for earlier in range(number)] or [
+        verdict(out, alike, 0, asked)
+    ]
+    return median(float(one["judgements"][0]["stage"]["a"]) for one in before)
 
 
 def which(program: str) -> str:
