@@ -1,6 +1,6 @@
 """The gate on real isolators of this host: alarms where nothing has changed, and changes that are known.
 
-As root, on a quiet host, an hour or so::
+As root, on a quiet host, two hours or so::
 
     python -m tests.perf.gate_proof OUT [--alike 25] [--changed 20] [--only NAME] [--starts 10] [--tune]
 
