@@ -5,9 +5,11 @@ lost a tool would otherwise turn green by testing less.
 """
 
 import os
+import signal
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -80,8 +82,24 @@ def ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def _go_on(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def heed_signals_in_children() -> None:
+    """Where signals are ignored (``nohup``, ``&`` in a script) they are not for us, but for what we start.
+
+    An ignored signal stays ignored after exec(2), a handled one does not: what tests start and interrupt
+    would never hear of it.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _go_on)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch the skips in CI."""
+    """Heed signals; watch the skips in CI."""
+    heed_signals_in_children()
     if os.environ.get("CI") == "true":
         config.pluginmanager.register(SkipGuard(parse_allowed(ALLOWED.read_text())))
 
