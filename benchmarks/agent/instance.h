@@ -9,6 +9,7 @@
 
 #define KEPT_OUTPUT (64 * 1024)
 #define KEPT_ERRORS 4096
+#define KEPT_CONSOLE 256 /* a machine's last words: enough for its last line */
 #define LINE_LIMIT 4095 /* of a line, as much is matched */
 #define CLEANUP_TIMEOUT_NS (30 * NS_PER_S)
 
@@ -38,6 +39,8 @@ struct instance {
     int64_t output_bytes;
     char errors[KEPT_ERRORS];
     size_t errors_kept;
+    char console[KEPT_CONSOLE];
+    size_t console_kept;
     struct ping *ping; /* what its output is the answer to; NULL: to nothing */
     int64_t ready_count; /* how often what counts as ready was seen */
     struct line output_line, error_line;

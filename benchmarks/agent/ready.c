@@ -201,8 +201,28 @@ void ready_end(struct instance *i)
 
 /* ---- why it was not ------------------------------------------------------------------------------ */
 
+/* A machine that does not boot says on its console how far it got: its last line goes into the reason. */
+static void add_last_words(struct instance *i)
+{
+    const char *end = i->console + i->console_kept;
+    while (end > i->console && (unsigned char)end[-1] <= ' ')
+        end--;
+    const char *line = end;
+    while (line > i->console && line[-1] != '\n' && line[-1] != '\r')
+        line--;
+    if (line == end)
+        return;
+    size_t told = strlen(i->reason);
+    snprintf(i->reason + told, sizeof i->reason - told, "; last on its console: %.*s", (int)(end - line), line);
+    for (char *c = i->reason + told; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+}
+
 void fail_not_ready_in_time(struct instance *i)
 {
+    if (i->status != OK)
+        return;
     const struct ready_condition *ready = &i->launch.ready;
     int mute = i->stdout_fd == -1 && (ready->kind == READY_ON_OUTPUT || i->stderr_fd == -1);
     if (mute && ready->kind <= READY_ON_LINE)
@@ -215,10 +235,13 @@ void fail_not_ready_in_time(struct instance *i)
         fail(i, TIMEOUT, "not ready in time: it did not end");
     else
         fail(i, TIMEOUT, "not ready in time");
+    add_last_words(i);
 }
 
 void fail_ended_unready(struct instance *i)
 {
+    if (i->status != OK)
+        return;
     const struct ready_condition *ready = &i->launch.ready;
     if (i->exit_code > 0)
         fail(i, FAILED, "the workload exited %d before it was ready", i->exit_code);
@@ -229,4 +252,5 @@ void fail_ended_unready(struct instance *i)
     else
         fail(i, FAILED, "the workload ended before it was ready; one that goes into the background has to be told "
                         "to stay in the foreground");
+    add_last_words(i);
 }

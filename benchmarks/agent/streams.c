@@ -57,20 +57,31 @@ static void keep_output(struct instance *i, const char *bytes, size_t length)
         fail(i, FAILED, "the workload wrote more than 16 MiB");
 }
 
+/* The last `room` bytes of a stream. */
+static void keep_tail(char *tail, size_t *kept, size_t room, const char *bytes, size_t length)
+{
+    if (length > room) {
+        bytes += length - room;
+        length = room;
+    }
+    if (*kept + length > room) {
+        size_t dropped = *kept + length - room;
+        memmove(tail, tail + dropped, *kept - dropped);
+        *kept -= dropped;
+    }
+    memcpy(tail + *kept, bytes, length);
+    *kept += length;
+}
+
 static void keep_errors(struct instance *i, const char *bytes, size_t length)
 {
     ready_watch_errors(i, bytes, length);
-    if (length > KEPT_ERRORS) {
-        bytes += length - KEPT_ERRORS;
-        length = KEPT_ERRORS;
-    }
-    if (i->errors_kept + length > KEPT_ERRORS) {
-        size_t dropped = i->errors_kept + length - KEPT_ERRORS;
-        memmove(i->errors, i->errors + dropped, i->errors_kept - dropped);
-        i->errors_kept -= dropped;
-    }
-    memcpy(i->errors + i->errors_kept, bytes, length);
-    i->errors_kept += length;
+    keep_tail(i->errors, &i->errors_kept, KEPT_ERRORS, bytes, length);
+}
+
+static void keep_console(struct instance *i, const char *bytes, size_t length)
+{
+    keep_tail(i->console, &i->console_kept, KEPT_CONSOLE, bytes, length);
 }
 
 /* One read of at most 64 KiB. Returns 0 when there is nothing (more). */
@@ -79,8 +90,7 @@ static int read_stream(struct instance *i, int *fd, void (*keep)(struct instance
     static char buffer[64 * 1024];
     ssize_t length = read(*fd, buffer, sizeof buffer);
     if (length > 0) {
-        if (keep)
-            keep(i, buffer, (size_t)length);
+        keep(i, buffer, (size_t)length);
         return 1;
     }
     if (length == 0 || (errno != EAGAIN && errno != EINTR))
@@ -128,7 +138,7 @@ static void on_errors(struct instance *i, int64_t at)
 
 static void on_console(struct instance *i, int64_t at)
 {
-    if (read_stream(i, &i->console_fd, NULL))
+    if (read_stream(i, &i->console_fd, keep_console))
         stamp(i, KERNEL, at);
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -136,15 +137,25 @@ def test_flood_of_output_arrives_whole(site: Site, qemu: Qemu) -> None:
     assert len([json.loads(line) for line in event.output.splitlines()]) == 200
 
 
-@pytest.mark.parametrize("hang", [("-S",), ("-append", "panic=0 rdinit=/nothing")])
-def test_machine_that_never_gets_ready_is_a_timeout_and_gone(
-    site: Site, qemu: Qemu, hang: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("hang", "last_words"),
+    [
+        (("-S",), ""),
+        (
+            ("-append", "console=ttyS0 panic=0 rdinit=/nothing"),
+            r"; last on its console: .*end Kernel panic - not syncing: .*",
+        ),
+    ],
+)
+def test_machine_that_never_gets_ready_is_a_timeout_with_its_last_words_and_gone(
+    site: Site, qemu: Qemu, hang: tuple[str, ...], last_words: str
 ) -> None:
     with qemu.prepare(site, Bundle((AGENT_INSIDE, "ready"), site.rootfs)) as launch:
         assert launch.spawn is not None
-        event = one_start(site, replace(launch, spawn=(*launch.spawn, *hang)), timeout_s=4.0)
+        event = one_start(site, replace(launch, spawn=(*launch.spawn, *hang)), timeout_s=8.0)
         assert processes_of(site) == []
-    assert (event.status, event.reason) == (Status.TIMEOUT, "not ready in time")
+    assert event.status is Status.TIMEOUT
+    assert re.fullmatch(f"not ready in time{last_words}", str(event.reason))
     assert event.pid is not None
     assert not Path(f"/proc/{event.pid}").exists()
 

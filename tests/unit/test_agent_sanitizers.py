@@ -107,6 +107,7 @@ FLOOD = "head -c 70000 /dev/urandom; head -c 70000 /dev/urandom >&2"
         ("--cgroup", "/nonexistent/{n}", *sh("echo x")),
         ("--step", "-", "1", "/bin/true", "--adopt", "/nonexistent"),
         ("--console", *sh("echo kernel >&3; echo x")),
+        ("--console", *sh("head -c 100000 /dev/urandom >&3; exit 3")),
         ("--namespaces", "user,mount", "--pivot-root", "/nonexistent", *spawn("/x")),
         ("--namespaces", "user,time", *spawn("/nonexistent")),
         ("--namespaces", "mount,uts,ipc,pid,network,user,cgroup,time", *sh("echo x")),

@@ -286,6 +286,35 @@ def test_workload_that_does_not_end_is_killed_and_a_timeout(agent: Path, script:
     assert is_gone(event.pid)
 
 
+@pytest.mark.parametrize(
+    ("script", "status", "reason"),
+    [
+        (
+            "printf 'booting\\n[ 0.5] stuck here\\r\\n\\n' >&3; sleep 60",
+            Status.TIMEOUT,
+            "not ready in time; last on its console: [ 0.5] stuck here",
+        ),
+        (
+            "printf 'a\\tb \\033[7m\\303' >&3; exit 5",
+            Status.FAILED,
+            "the workload exited 5 before it was ready; last on its console: a?b ?[7m?",
+        ),
+        (
+            "head -c 5000 /dev/zero | tr '\\0' y >&3; exit 5",
+            Status.FAILED,
+            f"the workload exited 5 before it was ready; last on its console: {256 * 'y'}",
+        ),
+        ("printf '\\n\\n' >&3; sleep 60", Status.TIMEOUT, "not ready in time"),
+        ("sleep 60", Status.TIMEOUT, "not ready in time"),
+    ],
+)
+def test_machine_that_is_never_ready_is_told_with_the_last_line_of_its_console(
+    agent: Path, script: str, status: Status, reason: str
+) -> None:
+    event = one(agent, "--timeout-ms", "300", "--console", *sh(script))
+    assert (event.status, event.reason) == (status, reason)
+
+
 def test_attempts_after_a_failed_one_go_on(agent: Path, tmp_path: Path) -> None:
     script = f"test -e {tmp_path}/once || {{ touch {tmp_path}/once; exit 1; }}; echo x"
     events = start(agent, "--count", "3", *sh(script))
