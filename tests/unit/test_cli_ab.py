@@ -231,6 +231,20 @@ def test_run_on_an_unfit_host_is_not_remembered(
     assert read_entries(ab_run.history_file()) == ()
 
 
+def test_pilot_on_an_unfit_host_serves_its_own_plan_alone(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = {"load": {"1min": 99.0}, "cpu": {"model": "none", "usable": 2}}
+    monkeypatch.setattr(ab_run, "this_host", lambda **_: fake_lab(place / "lab", **busy))
+
+    code, _, err = isobench("ab", matrix(place), "--a", "old", "--b", "new", "--out", "run")
+
+    assert code == 3
+    assert "the host was unfit meanwhile (load as it began): what was found serves this plan alone" in err
+    assert "\nfake/ready ready " in err[err.index("serves this plan alone") :]
+    assert read_entries(ab_run.history_file()) == ()
+
+
 def test_pilot_is_announced_with_what_it_measures_and_how_long(
     place: Path, isobench: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -18,7 +18,7 @@ from isobench.plan import narrow, plan_lines
 from isobench.reports import gate_history
 from isobench.reports.gate import candidates, judge
 from isobench.reports.gate_plan import Plan, plan
-from isobench.reports.gate_policy import SOURCE, Subject, check_matches, parse_policy
+from isobench.reports.gate_policy import DEFAULT_POLICY, SOURCE, Subject, check_matches, parse_policy
 from isobench.sides import Sides, two_sides
 from isobench.state import state_dir
 
@@ -161,8 +161,13 @@ def _measured(pilot: _Pilot, wanted: Wanted, lab: Lab) -> tuple[AAEntry, ...] | 
         outcome = engine.run(pilot.matrix, out, observer, lab, tune=wanted.tune, ab=pilot.ab)
     if _broken_off(outcome):
         return None
-    found = gate_history.entries_of(load(outcome.folder), pilot=True)
-    gate_history.append_entries(history_file(), found)
+    run = load(outcome.folder)
+    found = gate_history.entries_of(run, pilot=True)
+    if unfit := judge(run, DEFAULT_POLICY).unfit:
+        names = ", ".join(check.name for check in unfit)
+        output.note(f"the host was unfit meanwhile ({names}): what was found serves this plan alone")
+    else:
+        gate_history.append_entries(history_file(), found)
     return found
 
 
