@@ -17,6 +17,8 @@ from isobench.procfs import MOUNTINFO, parse_mountinfo, read_names
 
 KILL_TIMEOUT_S = 5.0
 TOOL_TIMEOUT_S = 10.0
+_MOST_ROUNDS = 3
+"""After the first, no process of the run is left to make anything, unless one could not be ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,23 @@ class Removal:
 def remove(residues: Iterable[Residue]) -> tuple[Removal, ...]:
     """Remove each, in the order given (``find`` gives the right one); a failure does not stop the others."""
     return tuple(Removal(residue, _attempt(residue)) for residue in residues)
+
+
+def clear(find: Callable[[], Iterable[Residue]]) -> tuple[Removal, ...]:
+    """Remove what ``find`` finds, and look again until nothing new is found.
+
+    What was ended first may have made something meanwhile: the monitor of LXC tidies up when its container is
+    killed, in a cgroup it makes for that.
+    """
+    done: dict[Residue, Removal] = {}
+    for _ in range(_MOST_ROUNDS):
+        found = tuple(find())
+        gone = done.keys() - set(found)
+        done.update((residue, Removal(residue, None)) for residue in gone)
+        if done.keys() >= set(found):
+            break
+        done.update((one.residue, one) for one in remove(found))
+    return tuple(done.values())
 
 
 def _attempt(residue: Residue) -> str | None:

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from isobench.isolators import cgroup, rootfs
 from isobench.isolators.contract import Site
 from isobench.isolators.directory import remove_directory
-from isobench.isolators.removal import remove
+from isobench.isolators.removal import clear
 from isobench.isolators.residue import strays
 from isobench.isolators.tokens import new_token
 from isobench.state import state_dir
@@ -48,5 +49,5 @@ def open_site(token: str | None = None, *, allow_drop_caches: bool = False) -> I
 
 def _sweep(site: Site) -> None:
     """Remove what instances left behind, so that the directory and the groups can go."""
-    for removal in remove(strays(site)):
+    for removal in clear(partial(strays, site)):
         log.info("left behind, %s: %s", removal.error or "removed", removal.residue)

@@ -34,7 +34,7 @@ def token() -> Iterator[str]:
     """A run that died; whatever the test leaves of it is removed."""
     token = new_token()
     yield token
-    removal.remove(residue.find(token))
+    removal.clear(lambda: residue.find(token))
 
 
 def kinds_and_names(token: str) -> list[tuple[str, str]]:
@@ -42,7 +42,7 @@ def kinds_and_names(token: str) -> list[tuple[str, str]]:
 
 
 def clean_up(token: str) -> None:
-    results = removal.remove(residue.find(token))
+    results = removal.clear(lambda: residue.find(token))
     assert results
     assert [result.error for result in results if result.error] == []
     assert residue.find(token) == ()

@@ -87,7 +87,7 @@ def test_clean_removes_and_says_so_and_the_next_finds_nothing(
 def test_what_cannot_be_removed_is_said_with_its_reason_and_ends_with_3(
     left: Residue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(removal, "remove", lambda found: tuple(removal.Removal(r, "busy") for r in found))
+    monkeypatch.setattr(removal, "remove", lambda found: [removal.Removal(r, "busy") for r in found])
     assert main(["clean"]) == 3
     said = capsys.readouterr()
     assert said.out == f"not removed file {left.what}: busy\n"

@@ -223,6 +223,39 @@ def test_failure_of_one_removal_is_told_and_the_others_go_on(tmp_path: Path) -> 
     assert not (tmp_path / "there").exists()
 
 
+def test_what_is_made_while_the_first_things_are_removed_is_removed_too(tmp_path: Path) -> None:
+    first, late = tmp_path / "first", tmp_path / "late"
+    first.touch()
+    looks = 0
+
+    def find() -> list[Residue]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            late.touch()  # as the monitor of a container does that has just been killed
+        return [Residue("file", str(path), None) for path in (first, late) if path.exists()]
+
+    done = removal.clear(find)
+    assert [(one.residue.what, one.error) for one in done] == [(str(first), None), (str(late), None)]
+    assert not late.exists()
+
+
+def test_what_could_not_be_removed_and_went_by_itself_is_gone_and_what_stays_is_told_once() -> None:
+    stays, goes = (Residue("loop device", f"/nonexistent/{name}", None) for name in ("stays", "goes"))
+    looks = iter([(stays, goes), (stays,)])
+    by_itself, told = removal.clear(lambda: next(looks))[::-1]
+    assert (by_itself.residue, by_itself.error) == (goes, None)
+    assert told.residue == stays
+    assert "losetup --detach " in str(told.error)
+
+
+def test_what_always_makes_another_is_given_up_and_told() -> None:
+    made = iter(range(1000))
+    done = removal.clear(lambda: [Residue("loop device", f"/nonexistent/{next(made)}", None)])
+    assert len(done) == 3
+    assert done[-1].error
+
+
 def test_mount_that_went_with_another_is_removed_already(tmp_path: Path) -> None:
     (result,) = removal.remove([Residue("mount", str(tmp_path / "not-a-mount"), None)])
     assert result.error is None

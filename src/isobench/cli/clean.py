@@ -31,17 +31,16 @@ def clean(
     Refuses while a run is going on on this host, whoever's it is.
     """
     from isobench import tuning
-    from isobench.isolators import residue
+    from isobench.isolators import removal, residue
     from isobench.lock import host_lock
     from isobench.state import lock_path
 
     # Held to the end: a run that began meanwhile would lose what it has just made.
     with host_lock(lock_path()):
-        found = residue.find()
         if dry_run:
-            _show_found(found, tuning.leftovers(tuning.HOST), json)
+            _show_found(residue.find(), tuning.leftovers(tuning.HOST), json)
         else:
-            _remove(found, tuning.put_back(tuning.HOST), json)
+            _show_removed(removal.clear(residue.find), tuning.put_back(tuning.HOST), json)
 
 
 def _show_found(found: tuple[Residue, ...], settings: tuple[Leftover, ...], json: bool) -> None:
@@ -61,17 +60,14 @@ def _show_found(found: tuple[Residue, ...], settings: tuple[Leftover, ...], json
     print(f"{', '.join(plans)}; to do it: isobench clean" if plans else NOTHING)
 
 
-def _remove(found: tuple[Residue, ...], settings: tuple[Leftover, ...], json: bool) -> None:
-    from isobench.isolators import removal
-
-    done = removal.remove(found)
+def _show_removed(done: tuple[Removal, ...], settings: tuple[Leftover, ...], json: bool) -> None:
     if json:
         entries = [{**_fields(one.residue), "error": one.error} for one in done]
         output.print_json(
             {"dry_run": False, "found": entries, "settings": [_setting(one) for one in settings]}
         )
     else:
-        _show_removed(done, settings)
+        _list_removed(done, settings)
     kept = sum(one.error is not None for one in done)
     stuck = sum(one.error is not None for one in settings)
     lacks = [f"{_things(kept)} of {len(done)} could not be removed"] if kept else []
@@ -84,7 +80,7 @@ def _remove(found: tuple[Residue, ...], settings: tuple[Leftover, ...], json: bo
         )
 
 
-def _show_removed(done: tuple[Removal, ...], settings: tuple[Leftover, ...]) -> None:
+def _list_removed(done: tuple[Removal, ...], settings: tuple[Leftover, ...]) -> None:
     for setting in settings:
         before = {True: "not put back ", False: "put back "}[setting.error is not None]
         print(output.printable(f"{before if setting.end == 'to put back' else ''}{setting}"))
