@@ -19,7 +19,7 @@ from isobench.reports import gate_stats
 from isobench.reports.gate_fitness import fitness
 from isobench.reports.gate_pairs import pairs
 from isobench.reports.gate_policy import SOURCE, Policy
-from isobench.reports.gate_screen import Ended, Screened, ab_of, lost, screen
+from isobench.reports.gate_screen import Ended, Screened, ab_of, lost, screen, unreachable
 from isobench.reports.gate_stage import fault, stage, unchanged
 from isobench.reports.gate_values import (
     Check,
@@ -38,7 +38,7 @@ from isobench.reports.gate_values import (
     Worse,
     changed,
 )
-from isobench.reports.gate_words import stage_change, unfinished
+from isobench.reports.gate_words import differs_from_itself, stage_change, unfinished
 
 __all__ = [
     "MIN_BLOCKS",
@@ -115,7 +115,10 @@ def _confirmations(
     screened: Sequence[Screened], ab: ABRecord, alpha: float
 ) -> dict[tuple[str, str], _Confirmation | str]:
     """Of every candidate, by comparison and metric: its second stage, or why there is none."""
-    found = {_key(one): _measured_again(one, ab, alpha) for one in screened if one.found}
+    wanted = [one for one in screened if one.found]
+    if wanted and gate_stats.least_p(ab.blocks) * len(wanted) >= alpha:
+        return dict.fromkeys(map(_key, wanted), unreachable(alpha, ab.blocks, len(wanted)))
+    found = {_key(one): _measured_again(one, ab, alpha) for one in wanted}
     # What could not be measured again is of the family all the same: it was asked about.
     adjusted = gate_stats.holm([1.0 if isinstance(one, str) else _p(one) for one in found.values()])
     return {
@@ -161,11 +164,18 @@ def _judgement(
     if isinstance(again, str):
         return _made(one, Verdict.ERROR, again, screen=one.stage)
     made = again.stage
-    if one.found and made.control.passed and made.p_adjusted is not None and made.p_adjusted < alpha:
-        reason = f"{stage_change(made, one.rule.metric)} on fresh blocks, as the screen had found"
+    confirmed = made.p_adjusted is not None and made.p_adjusted < alpha
+    seen = f"{stage_change(made, one.rule.metric)} on fresh blocks, as the screen had found"
+    if one.found and confirmed and made.control.passed:
+        return _made(again.of, one.found, seen, stage=made, screen=one.stage)
+    if one.found and confirmed and made.control.outdone:
+        reason = f"{seen}; more than {differs_from_itself(made, one.rule.metric)} can explain"
         return _made(again.of, one.found, reason, stage=made, screen=one.stage)
     verdict, reason, needed = unchanged(made, one.rule.metric, one.threshold, alpha, detect)
-    reason = f"the screen found something, fresh blocks did not confirm it: {reason}"
+    if confirmed:
+        reason = f"{seen}, but {reason}, and that may be all of it"
+    else:
+        reason = f"the screen found something, fresh blocks did not confirm it: {reason}"
     return _made(again.of, verdict, reason, stage=made, screen=one.stage, needed_blocks=needed)
 
 
@@ -199,7 +209,11 @@ def _faults(run: StoredRun, ab: ABRecord, judgements: Sequence[Judgement]) -> It
         yield broken_off
     elif absent := lost(run):
         yield f"The journal has no line of what was to be measured: {', '.join(absent)}."
+    if run.miscounted:
+        more = f"; and {len(run.miscounted) - 1} more" if len(run.miscounted) > 1 else ""
+        yield f"The journal is not what was measured: {run.miscounted[0]}{more}."
     if ab.blocks < MIN_BLOCKS:
         yield f"The run was to have {ab.blocks} blocks, and the gate takes {MIN_BLOCKS} at least."
-    if not any(judgement.stage for judgement in judgements):
+    # An error tells by itself why, say, its values cannot be compared.
+    if not any(judgement.stage or judgement.verdict is Verdict.ERROR for judgement in judgements):
         yield "Nothing was compared: no metric was measured on both sides."

@@ -17,6 +17,9 @@ from isobench.reports.gate_policy import Subject
 from isobench.reports.gate_values import Gap, Scale
 from isobench.reports.summary import held_back
 
+RESIDUE = "residue"
+"""The metric of a line that tells what a cell has left behind on the host."""
+
 _NEVER = {Status.UNSUPPORTED, Status.UNAVAILABLE}
 """Nobody failed: it cannot be measured."""
 
@@ -47,6 +50,10 @@ class Comparison:
     def has(self, side: Side, rule: Rule) -> bool:
         """Whether a side has any value of a metric."""
         return any(_counts(sample) and sample.metric == rule.reads for sample in self.of(side))
+
+    def tried(self, side: Side, rule: Rule) -> bool:
+        """Whether a side has any attempt at a metric, whatever came of it."""
+        return any(sample.metric == rule.reads for sample in self.of(side))
 
     def lack(self, side: Side, rule: Rule | None = None) -> tuple[bool, str]:
         """Of a side without a value: whether that is a failure, and the reason.
@@ -174,7 +181,9 @@ def pairs(comparison: Comparison, rule: Rule, blocks: range) -> Pairs:
 def value_of(samples: Sequence[Sample], rule: Rule) -> float | str:
     """The one number that the samples of a side and block come to, or why there is none."""
     own = [sample for sample in samples if sample.metric in {"", rule.reads}]
-    bad = [sample for sample in own if sample.status is not Status.OK]
+    # Whatever was measured beside it: a side that leaves things behind has not done its work.
+    left = [sample for sample in samples if sample.metric == RESIDUE]
+    bad = [sample for sample in (*own, *left) if sample.status is not Status.OK]
     if bad:
         return _reason(bad[0])
     value = rule.reduce([sample for sample in own if _counts(sample)])

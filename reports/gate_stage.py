@@ -77,6 +77,8 @@ def stage(number: Literal[1, 2], pairs: Pairs, rule: Rule, threshold: Threshold,
     spread = gate_stats.spread(d)
     within = gate_stats.detectable_factor(len(d), alpha=alpha) * spread
     a, b = medians(pairs)
+    control = _control(pairs, d, metric, limit, alpha)
+    beyond = limit if control.passed else limit + abs(control.theta.value)
     return Stage(
         number=number,
         n=len(d),
@@ -88,8 +90,8 @@ def stage(number: Literal[1, 2], pairs: Pairs, rule: Rule, threshold: Threshold,
         p_better=p_better,
         p_adjusted=None,
         spread=spread,
-        detectable=off_scale(limit + within, metric.scale),
-        control=_control(pairs, metric, limit, alpha),
+        detectable=off_scale(beyond + within, metric.scale),
+        control=control,
     )
 
 
@@ -101,11 +103,17 @@ def _p_values(d: Sequence[float], limit: float, worse: Worse) -> tuple[float, fl
     return (above, below) if worse is Worse.HIGHER else (below, above)
 
 
-def _control(pairs: Pairs, metric: Metric, limit: float, alpha: float) -> Control:
-    d = differences(pairs.a, pairs.control, metric.scale)
-    theta = gate_stats.hodges_lehmann(d)
-    p = min(_p_values(d, limit, metric.worse))
-    return Control(theta, p, passed=p >= alpha and abs(theta.value) <= limit)
+def _control(pairs: Pairs, d: Sequence[float], metric: Metric, limit: float, alpha: float) -> Control:
+    """``d``: of B against A."""
+    alike = differences(pairs.a, pairs.control, metric.scale)
+    theta = gate_stats.hodges_lehmann(alike)
+    p = min(_p_values(alike, limit, metric.worse))
+    return Control(
+        theta,
+        p,
+        passed=p >= alpha and abs(theta.value) <= limit,
+        outdone=p >= alpha and min(_p_values(d, limit + abs(theta.value), metric.worse)) < alpha,
+    )
 
 
 def unchanged(

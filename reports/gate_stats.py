@@ -90,6 +90,16 @@ def p_below(averages: _Floats, limit: ArrayLike) -> _Floats:
     return _p((averages < _column(limit)).sum(axis=-1), averages)
 
 
+def least_p(n: int) -> float:
+    """The least p that n differences can come to: all of them beyond the limit."""
+    return 0.5**n
+
+
+def blocks_below(alpha: float) -> int:
+    """The fewest blocks whose least p is below alpha."""
+    return math.floor(-math.log2(alpha)) + 1
+
+
 def holm(p_values: ArrayLike) -> _Floats:
     """Holm's adjusted p-values, along the last axis and in the order given.
 

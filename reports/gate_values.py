@@ -117,6 +117,9 @@ class Control:
     """The smaller of its two one-sided p-values, against the threshold of the comparison."""
     passed: bool
     """It did not reject, and its estimate lies inside the threshold."""
+    outdone: bool
+    """It did not reject, and B differs from A by more than the threshold and all that A seems to differ from
+    itself by, at the same level: a change that stands although the control did not pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,8 @@ class Stage:
     spread: float
     """Robust standard deviation of d, on its scale: 1.4826 times the median absolute deviation."""
     detectable: float
-    """The change that this stage would have found 4 times in 5, as ``Threshold.delta`` is given."""
+    """The change that this stage would have found 4 times in 5, as ``Threshold.delta`` is given; greater by
+    what the control is off, where that did not pass."""
     control: Control
 
 

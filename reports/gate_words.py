@@ -42,6 +42,12 @@ def stage_change(stage: Stage, metric: Metric) -> str:
     return f"{change(found.value, metric)} ({low} to {high})"
 
 
+def differs_from_itself(stage: Stage, metric: Metric) -> str:
+    """``the +12.00 % by which the baseline differs from itself``."""
+    apart = change(changed(stage.control.theta, metric.scale).value, metric)
+    return f"the {apart} by which the baseline differs from itself"
+
+
 def unfinished(record: RunRecord) -> str | None:
     """A sentence about a run that did not come to its end; None: it did."""
     if record.status == "running":

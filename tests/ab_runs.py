@@ -115,6 +115,16 @@ def starts(
     return Made(values, workload=workload)
 
 
+def only_in_a(run: StoredRun, workload: str) -> StoredRun:
+    """The same run with a matrix in which B has no cells of that workload."""
+    assert run.record.ab is not None
+    sides = (Side.A, Side.CONTROL)
+    kept = tuple(s for s in run.samples if not (s.side is Side.B and s.workload == workload))
+    planned = {run.record.ab.comparison(s): sides if s.workload == workload else tuple(Side) for s in kept}
+    ab = replace(run.record.ab, planned=planned)
+    return replace(with_record(run, ab=ab), samples=kept)
+
+
 def with_record(run: StoredRun, **changes: object) -> StoredRun:
     """The same run with other entries of its record."""
     return replace(run, record=replace(run.record, **changes))  # type: ignore[arg-type]

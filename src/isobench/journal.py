@@ -229,6 +229,9 @@ class StoredRun:
     torn: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """Of the (cell id, block) that were broken off and measured again: how many of their lines, the first
     ones, are of what was broken off."""
+    miscounted: tuple[str, ...] = ()
+    """A sentence for each (cell, block) that has not the lines that were counted as it was done: some were
+    lost, or are of elsewhere. Of a folder without pairs.jsonl this cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +269,11 @@ def load(folder: Path) -> StoredRun:
         done=frozenset(pair for pair, (lines, _) in done.items() if counted[pair] >= lines),
         warnings=() if torn is None else (torn,),
         torn={pair: first for pair, (lines, first) in done.items() if first and counted[pair] >= lines},
+        miscounted=tuple(
+            f"{cell} in block {block} has {counted[cell, block]} lines, and {lines} were counted"
+            for (cell, block), (lines, _) in done.items()
+            if counted[cell, block] != lines
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Protocol, TypeVar
 
+from isobench.benchmarks.registry import AUDITS
 from isobench.errors import UsageError
 from isobench.journal import AGAIN, CONTROL, ABRecord
 from isobench.model import Cell
@@ -58,6 +59,7 @@ def two_sides(matrix: Matrix, sides: Sides) -> tuple[Matrix, ABRecord]:
     by_isolator = sides.a in isolators and sides.b in isolators
     if not by_isolator and not (sides.a in workloads and sides.b in workloads):
         raise _no_sides(sides, isolators, workloads)
+    _check_free(sides, workloads if not by_isolator else isolators)
     record = ABRecord(
         by="isolator" if by_isolator else "workload",
         a=sides.a,
@@ -120,11 +122,26 @@ def _tripled(entries: Sequence[_EntryT], record: ABRecord) -> tuple[_EntryT, ...
 def _repeated(
     entry: BenchmarkEntry, sides: Sides, names: tuple[str, ...], record: ABRecord
 ) -> BenchmarkEntry:
-    """The benchmark with so many starts in each of the blocks; of workloads, those that are the sides."""
+    """The benchmark with so many starts in each of the blocks; of workloads, those that are the sides.
+
+    What the instrument costs is no side's, and is measured as often as in any run.
+    """
+    if entry.name in AUDITS:
+        return entry
     params = entry.create().repeated(entry.params, sides.starts, sides.blocks)
     if record.by == "workload" and hasattr(params, "workloads"):
         params = params.model_copy(update={"workloads": names})
     return replace(entry, params=params)
+
+
+def _check_free(sides: Sides, names: Sequence[str]) -> None:
+    """The names that A gets once more must be nobody else's."""
+    for name in (f"{sides.a}{CONTROL}", f"{sides.a}{AGAIN}"):
+        if name in names:
+            raise UsageError(
+                f'"{name}" in this matrix has the name that "{sides.a}" gets where it is measured once more',
+                remedy=f'another name for "{name}"',
+            )
 
 
 def _no_sides(sides: Sides, isolators: Sequence[str], workloads: Sequence[str]) -> UsageError:

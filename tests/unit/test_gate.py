@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.ab_runs import NAMES, Made, ab_run, starts
+from tests.ab_runs import NAMES, Made, ab_run, only_in_a, starts
 
 from isobench.errors import PolicyError, ResultsError
 from isobench.journal import StoredRun, load
@@ -158,9 +158,7 @@ def test_baseline_that_differs_from_itself_makes_a_regression_inconclusive() -> 
 
 
 def test_cell_only_in_a_is_missing_and_fails_unless_it_is_allowed() -> None:
-    run = ab_run(starts(1.0), starts(1.0, workload="nginx"))
-    lines = [line for line in run.samples if not (line.side is Side.B and line.workload == "nginx")]
-    run = replace(run, samples=tuple(lines))
+    run = only_in_a(ab_run(starts(1.0), starts(1.0, workload="nginx")), "nginx")
 
     report = judge(run, DEFAULT_POLICY)
 
@@ -273,10 +271,113 @@ def test_side_that_failed_throughout_is_no_pass(side: Side) -> None:
 
 @pytest.mark.parametrize("side", list(Side))
 def test_side_that_is_empty_is_no_pass(side: Side) -> None:
-    report = judge(without(ab_run(starts()), side), DEFAULT_POLICY)
+    run = without(ab_run(starts()), side)
+    report = judge(run, DEFAULT_POLICY)
 
     assert report.exit_code == 4
-    assert any("Nothing was compared" in fault for fault in report.faults)
+    assert [one.verdict for one in report.judgements] == [Verdict.ERROR]
+    assert judge(run, DEFAULT_POLICY.asked(allow_missing=True)).exit_code == 4
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "failed"])
+def test_b_that_failed_or_was_lost_is_an_error_whatever_may_be_missing(*, lost: bool) -> None:
+    run = ab_run(starts(), starts(workload="nginx"))
+
+    def changed(line: Sample) -> Sample | None:
+        if line.side is not Side.B or line.workload != "nginx":
+            return line
+        return None if lost else replace(line, value=None, status=Status.FAILED, reason="it crashed")
+
+    run = replace(run, samples=tuple(filter(None, map(changed, run.samples))))
+    report = judge(run, DEFAULT_POLICY.asked(allow_missing=True))
+
+    (found,) = report.of(Verdict.ERROR)
+    assert report.exit_code == 4
+    assert found.reason == "A was measured and B was not: " + (
+        "the journal has no line of it" if lost else "it crashed"
+    )
+
+
+def test_metric_that_every_side_failed_at_is_an_error_beside_one_that_came_off() -> None:
+    run = ab_run(Made(starts().values, metric="freeze", benchmark="freeze"))
+    failed = tuple(
+        replace(line, metric="thaw", value=None, status=Status.FAILED, reason="it stays frozen")
+        for line in run.samples
+    )
+    report = judge(replace(run, samples=(*run.samples, *failed)), DEFAULT_POLICY)
+
+    assert {one.metric.name: one.verdict for one in report.judgements} == {
+        "freeze": Verdict.EQUIVALENT,
+        "thaw": Verdict.ERROR,
+    }
+    assert report.exit_code == 4
+
+
+@pytest.mark.parametrize(("blocks", "code"), [(1, 0), (2, 4)])
+def test_block_in_which_something_was_left_on_the_host_is_not_whole(blocks: int, code: int) -> None:
+    run = ab_run(starts())
+    first = {line.block: line for line in run.samples if line.side is Side.B}
+    failed = [replace(first[n], value=None, status=Status.FAILED) for n in range(blocks)]
+    lines = [replace(line, metric="residue", reason="left behind: mount /x") for line in failed]
+    report = judge(replace(run, samples=(*run.samples, *lines)), DEFAULT_POLICY)
+
+    assert report.exit_code == code
+    assert [gap.reason for gap in report.judgements[0].gaps] == ["left behind: mount /x"] * blocks
+
+
+def test_alpha_that_no_blocks_can_reach_is_an_error_and_not_a_pass() -> None:
+    policy = parse_policy({"gate": {"alpha": 1e-7}})
+    report = judge(confirmed(starts(3.0)), policy)
+
+    (found,) = report.judgements
+    assert (found.verdict, report.exit_code) == (Verdict.ERROR, 4)
+    assert found.reason == "20 blocks cannot show anything at alpha = 1e-07: p is 1e-06 at least; 24 can"
+
+
+def test_more_candidates_than_the_blocks_can_confirm_at_once_are_errors() -> None:
+    policy = parse_policy({"gate": {"alpha": 1.5e-6}})
+    one, other = starts(3.0), starts(3.0, workload="nginx")
+
+    assert judge(confirmed(one), policy).exit_code == 1
+    report = judge(confirmed(one, other), policy)
+
+    assert report.exit_code == 4
+    assert "20 blocks cannot show anything of 2 candidates at once" in report.judgements[0].reason
+
+
+def test_change_far_beyond_what_the_baseline_seems_to_differ_from_itself_by_is_found() -> None:
+    made, other = starts(2.0, noise=0.25), starts(1.12, noise=0.25, seed=2)
+    values = {**made.values, Side.CONTROL: other.values[Side.B]}
+
+    found = judged(confirmed(Made(values)))
+
+    assert found.stage is not None
+    assert not found.stage.control.passed
+    assert found.verdict is Verdict.REGRESSION
+    assert "can explain" in found.reason
+
+
+def test_confirmed_change_that_the_control_may_explain_is_not_called_unconfirmed() -> None:
+    made, other = starts(1.3), starts(1.2, seed=2)
+    values = {**made.values, Side.CONTROL: other.values[Side.B]}
+
+    found = judged(confirmed(Made(values)))
+
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "on fresh blocks, as the screen had found, but the baseline differs from itself" in found.reason
+    assert "did not confirm" not in found.reason
+
+
+def test_journal_that_is_not_what_was_counted_is_no_pass() -> None:
+    run = replace(
+        ab_run(starts()), miscounted=("startup/b/ready in block 3 has 2 lines, and 4 were counted",)
+    )
+    report = judge(run, DEFAULT_POLICY)
+
+    assert report.exit_code == 4
+    assert report.faults == (
+        "The journal is not what was measured: startup/b/ready in block 3 has 2 lines, and 4 were counted.",
+    )
 
 
 def test_run_without_a_sample_is_no_pass() -> None:
@@ -433,8 +534,7 @@ def test_unfit_host_outranks_a_regression_and_a_pass() -> None:
 
 def test_regression_outranks_what_is_missing_and_inconclusive() -> None:
     run = confirmed(starts(1.2), starts(workload="gone"), starts(noise=0.12, seed=3, workload="noisy"))
-    lines = [line for line in run.samples if not (line.side is Side.B and line.workload == "gone")]
-    report = judge(replace(run, samples=tuple(lines)), DEFAULT_POLICY.asked(strict=True))
+    report = judge(only_in_a(run, "gone"), DEFAULT_POLICY.asked(strict=True))
 
     assert report.counts == {
         Verdict.REGRESSION: 1,

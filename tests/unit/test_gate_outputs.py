@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
-from tests.ab_runs import ab_run, starts
+from tests.ab_runs import ab_run, only_in_a, starts
 
 from isobench.errors import OutputError
 from isobench.journal import StoredRun
@@ -61,9 +61,7 @@ def killed() -> StoredRun:
 
 
 def lacking() -> StoredRun:
-    run = ab_run(SAME, starts(workload="nginx"))
-    kept = [s for s in run.samples if not (s.side is Side.B and s.workload == "nginx")]
-    return replace(run, samples=tuple(kept))
+    return only_in_a(ab_run(SAME, starts(workload="nginx")), "nginx")
 
 
 def empty() -> StoredRun:

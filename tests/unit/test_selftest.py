@@ -88,7 +88,7 @@ def test_delayed_start_that_fails_is_no_regression_and_no_pass(self_test: SelfTe
     code, out, _ = self_test(broken)
     assert code == 3
     assert "ok   bare against itself: equivalent" in out
-    assert "FAIL bare against itself delayed by 2 ms: incomplete; " in out
+    assert "FAIL bare against itself delayed by 2 ms: error; " in out
     assert "it fell over" in out
 
 
