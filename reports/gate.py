@@ -91,6 +91,7 @@ def judge(run: StoredRun, policy: Policy, source: str = SOURCE) -> GateReport:
         faults=tuple(_faults(run, ab, judgements)),
         warnings=run.warnings,
         detect=ab.detect,
+        resumable=ab.confirm is None or unfinished(run.record) is not None,
         strict=policy.gate.strict,
         allow_missing=policy.gate.allow_missing,
     )
@@ -140,7 +141,10 @@ def _measured_again(one: Screened, ab: ABRecord, alpha: float) -> _Confirmation 
     if ab.confirm is None:
         return "the screen found something, and the run ended before the second stage"
     if one.comparison.name not in ab.confirm:
-        return "the screen finds something by these thresholds, but the run did not measure it again"
+        return (
+            "the screen finds something by these thresholds, but the run did not measure it again: measure "
+            "anew with them, isobench ab --policy"
+        )
     fresh = pairs(one.comparison, one.rule, range(ab.blocks, 2 * ab.blocks))
     if wrong := fault(fresh, one.rule.metric):
         return f"second stage: {wrong}"

@@ -77,7 +77,7 @@ class AAEntry:
         return max(self.spreads, default=0)
 
 
-def entries_of(run: StoredRun, *, pilot: bool = False) -> tuple[AAEntry, ...]:
+def entries_of(run: StoredRun) -> tuple[AAEntry, ...]:
     """What the control of a run says; nothing where it has none or could not be measured."""
     ab = run.record.ab
     if ab is None:
@@ -86,7 +86,7 @@ def entries_of(run: StoredRun, *, pilot: bool = False) -> tuple[AAEntry, ...]:
         found
         for comparison in comparisons(run, ab)
         for rule in judged(comparison.benchmark).rules
-        if (found := _entry(run, ab, comparison, rule, pilot=pilot))
+        if (found := _entry(run, ab, comparison, rule))
     )
 
 
@@ -146,9 +146,7 @@ def usual_distance(entries: Sequence[AAEntry], starts: int | None) -> float | No
     return expm1(float(np.quantile(apart[-_NEWEST:], _USUAL)))
 
 
-def _entry(
-    run: StoredRun, ab: ABRecord, comparison: Comparison, rule: Rule, *, pilot: bool
-) -> AAEntry | None:
+def _entry(run: StoredRun, ab: ABRecord, comparison: Comparison, rule: Rule) -> AAEntry | None:
     blocks = range(ab.blocks)
     found = pairs(comparison, rule, blocks)
     if fault(found, rule.metric) or not comparison.has(Side.CONTROL, rule):
@@ -170,7 +168,7 @@ def _entry(
         spreads=dict(_spreads(comparison, rule, found.blocks, alike(ab))),
         value_s=value_s,
         turn_s=max(0.0, run.record.wall_s / all_turns - values * value_s),
-        pilot=pilot,
+        pilot=ab.pilot,
         in_turns=comparison.benchmark in ab.in_turns,
     )
 

@@ -25,10 +25,9 @@ ORDER = (
 OF_ITSELF = frozenset({Verdict.EQUIVALENT})
 """Verdicts whose reason the figures of the row say already."""
 
-ADVICE: Mapping[Outcome, str] = {
+_ADVICE: Mapping[Outcome, str] = {
     Outcome.REGRESSION: "isobench report DIR shows every start behind it.",
     Outcome.UNFIT: "Quieten the host and run it anew: isobench doctor.",
-    Outcome.INCONCLUSIVE: "More blocks see smaller changes: isobench ab --blocks N.",
 }
 
 
@@ -55,6 +54,16 @@ class Row:
     control: str
     """How far the baseline was from itself; ``! `` before it where that is too far."""
     reason: str
+
+
+def advice(report: GateReport) -> str | None:
+    """What helps, a sentence."""
+    if report.outcome is not Outcome.INCONCLUSIVE:
+        return _ADVICE.get(report.outcome)
+    needed = [one.needed_blocks for one in report.of(Verdict.INCONCLUSIVE) if one.needed_blocks]
+    if needed:
+        return f"More blocks see smaller changes: isobench ab --blocks {max(needed)}."
+    return "A quieter host sees smaller changes: isobench doctor."
 
 
 def rows(report: GateReport) -> tuple[Row, ...]:

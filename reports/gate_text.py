@@ -47,7 +47,7 @@ def render(report: GateReport, console: Console) -> None:
         _print_table(rows, console)
         _print_reasons(rows, console)
         print_folded(gate_rows.LEGEND, console, indent=0, style="dim")
-    if advice := gate_rows.ADVICE.get(report.outcome):
+    if advice := gate_rows.advice(report):
         print_folded(advice, console, indent=0)
 
 

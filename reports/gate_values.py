@@ -251,6 +251,8 @@ class GateReport:
     """What is odd but bearable, a sentence each."""
     detect: float | None = None
     """The change as a ratio that the user asked to see."""
+    resumable: bool = False
+    """The run did not come to its end, or to its second stage: ``isobench resume`` goes on with it."""
     strict: bool = False
     """Inconclusive fails."""
     allow_missing: bool = False

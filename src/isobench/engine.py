@@ -69,7 +69,7 @@ def run(
     with (
         host_lock(lab.lock),
         interrupts.handled(),
-        _claimed(folder),
+        claimed(folder),
         tuning.settings(lab.root, tune=tune) as tuned,
         lab.open_site() as site,
     ):
@@ -302,7 +302,7 @@ def _nothing_to_do(out: Path, stored: StoredRun, observer: Observer) -> Outcome:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path) -> Iterator[None]:
     """A folder for the results; removed again if the run never came to write into it."""
     existed = os.path.lexists(folder)  # says False where it cannot look: claim() tells why
     claim(folder)

@@ -163,6 +163,8 @@ class ABRecord:
     in_turns: tuple[str, ...] = ()
     """The benchmarks whose sides take turns attempt by attempt within a block; of the others, and of runs of
     an older isobench, one side is measured after the other."""
+    pilot: bool = False
+    """A compared with itself to plan a comparison by: there is nothing to judge."""
     planned: Mapping[str, tuple[Side, ...]] | None = None
     """The sides each comparison was to have, by its name; None: an older isobench did not say."""
 

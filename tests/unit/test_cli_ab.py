@@ -245,6 +245,128 @@ def test_pilot_on_an_unfit_host_serves_its_own_plan_alone(
     assert read_entries(ab_run.history_file()) == ()
 
 
+def interrupted_pilot(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, ...]:
+    """The command whose pilot was broken off."""
+    from isobench import measuring
+
+    real, turns = measuring.Measuring.measure, 0
+
+    def interrupted(self: Any, group: Any, jobs: Any) -> Any:  # noqa: ANN401
+        nonlocal turns
+        turns += 1
+        if turns == 5:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, group, jobs)
+
+    words = ("ab", matrix(place), "--a", "old", "--b", "new", "--out", "run")
+    monkeypatch.setattr(measuring.Measuring, "measure", interrupted)
+    code, out, err = isobench(*words)
+    assert (code, out) == (130, "")
+    assert err.endswith("to begin anew: the same command again\n")
+    assert not (place / "run").exists()
+    return words
+
+
+def test_command_whose_pilot_was_broken_off_can_be_given_again(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = interrupted_pilot(place, isobench, monkeypatch)
+
+    assert isobench(*words)[0] == 0
+
+    assert load(place / "run-pilot").record.status == "interrupted"
+    assert load(place / "run-pilot-2").record.status == "finished"
+    assert [one.pilot for one in read_entries(ab_run.history_file())] == [True, False]
+
+
+def test_pilot_is_resumed_without_a_verdict_and_remembered_as_one(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = interrupted_pilot(place, isobench, monkeypatch)
+
+    code, out, err = isobench("resume", "run-pilot")
+    assert (code, out) == (0, "")
+    assert "measured to plan a comparison of old by, which comes next" in err
+    assert [one.pilot for one in read_entries(ab_run.history_file())] == [True]
+
+    code, out, err = isobench("gate", "run-pilot")
+    assert (code, out) == (2, "")
+    assert "run-pilot was measured to plan a comparison by: it has old alone" in err
+    assert "comparison of it with itself" not in isobench(*words)[2]
+
+
+def test_place_that_is_taken_is_told_before_the_pilot(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    (place / "run").mkdir()
+    (place / "run" / "x").touch()
+
+    code, _, err = isobench("ab", matrix(place), "--a", "old", "--b", "new", "--out", "run")
+
+    assert code == 2
+    assert "run: the folder for the results is not empty (x is in it)" in err
+    assert not (place / "run-pilot").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "remedy"),
+    [
+        (
+            ("--markdown", "no/v.md"),
+            "no/v.md: the verdict cannot be written: there is no folder no",
+            "mkdir -p no",
+        ),
+        (("--junit", "."), ".: the verdict cannot be written: it is a folder", ""),
+        (("--json", "--github"), "--json and --github both print on standard output", "--github afterwards"),
+    ],
+)
+def test_verdict_that_could_not_be_told_is_refused_before_anything_is_measured(
+    place: Path,
+    isobench: Callable[..., tuple[int, str, str]],
+    words: tuple[str, ...],
+    told: str,
+    remedy: str,
+) -> None:
+    code, out, err = isobench(*compare(place, 1.0, *words))
+
+    assert (code, out) == (2, "")
+    assert told in err
+    assert remedy in err
+    assert not (place / "run").exists()
+
+
+def test_verdict_is_printed_though_its_file_cannot_be_written_any_more(
+    place: Path, isobench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isobench import journal_writer
+
+    isobench(*compare(place, 1.3))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal_writer, "write_whole", full)
+    code, out, err = isobench("gate", "run", "--junit", "j.xml")
+    assert code == 2
+    assert "isobench gate: regression" in out
+    assert "j.xml: the verdict cannot be written: No space left on device" in err
+
+
+def test_run_that_was_broken_off_is_told_with_the_command_that_goes_on_with_it(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    isobench(*compare(place, 1.3))
+    record = json.loads((place / "run" / "run.json").read_text())
+    (place / "run" / "run.json").write_text(json.dumps({**record, "status": "running"}))
+
+    code, _, err = isobench("gate", "run")
+
+    assert code == 4
+    assert err.endswith("remedy: isobench resume run\n")
+
+
 def test_pilot_is_announced_with_what_it_measures_and_how_long(
     place: Path, isobench: Callable[..., tuple[int, str, str]]
 ) -> None:
@@ -264,7 +386,7 @@ def test_starts_given_without_history_are_planned_with_their_time_and_what_is_no
     plan = err[: err.index("60/60 fake/")]
     assert "old (A) against new (B): 20 blocks of 5 starts a side" in plan
     assert "nothing is known yet of how far old differs from itself on this host in fake/ready: what" in plan
-    assert "about 0 s, and as long again for what has to be seen twice; what is not known as its" in plan
+    assert "about 0 s, and at most 0 s more for what has to be seen twice; what is not known as its" in plan
     assert not Path("run-pilot").exists()
 
 
@@ -344,7 +466,8 @@ def test_comparison_that_is_signalled_ends_with_no_verdict_and_the_code_of_the_s
         out, err = process.communicate()
 
     assert (process.returncode, out) == (128 + number, "")
-    assert err.endswith(f"to measure the rest and to judge it: isobench resume {samples.parent.name}\n")
+    go_on = "to measure the rest and to judge it: isobench resume run" if starts else "the same command again"
+    assert err.endswith(f"{go_on}\n")
     assert load(samples.parent).record.status == "interrupted"
     assert not Path("j.xml").exists()
 
@@ -407,7 +530,7 @@ def test_change_to_detect_is_a_percentage_or_a_ratio(text: str, value: float) ->
     assert ratio(text) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["0", "-5%", "nan", "inf", "2000%", "%", ""])
+@pytest.mark.parametrize("text", ["0", "-5%", "nan", "inf", "2000%", "%", "", "10", "1"])
 def test_change_to_detect_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--detect"):
         ratio(text)

@@ -228,6 +228,20 @@ def test_pair_counts_as_done_only_with_all_its_lines(tmp_path: Path) -> None:
     assert load(tmp_path).done == frozenset()
 
 
+@pytest.mark.parametrize(("lines", "told"), [(0, 0), (1, None), (2, 2)])
+def test_pair_with_other_lines_than_were_counted_is_told(
+    tmp_path: Path, lines: int, told: int | None
+) -> None:
+    with Journal.create(tmp_path, RECORD) as journal:
+        journal.append(sample())
+        journal.pair_done("s/bare/r", 0)
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(path.read_bytes() * lines)
+
+    wanted = () if told is None else (f"s/bare/r in block 0 has {told} lines, and 1 were counted",)
+    assert load(tmp_path).miscounted == wanted
+
+
 def test_lines_of_a_torn_block_do_not_pass_for_those_of_its_second_run(tmp_path: Path) -> None:
     with Journal.create(tmp_path, RECORD) as journal:
         journal.append(sample())  # killed here, before pair_done

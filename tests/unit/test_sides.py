@@ -55,6 +55,26 @@ def test_something_compared_with_itself_has_three_copies() -> None:
     assert found.b == "old.again"
 
 
+def test_what_the_instrument_costs_is_measured_as_often_as_in_any_run() -> None:
+    asked = {
+        "run": {"benchmarks": ["startup"], "blocks": 5},
+        "isolator": [{"kind": "bare"}, {"kind": "chroot"}],
+    }
+    made, _ = two_sides(parse_matrix(asked, "test"), Sides("bare", "chroot", 20))
+
+    blocks = {cell.benchmark: cell.blocks for _, _, cells in made.cells() for cell in cells}
+    assert blocks == {"audit": 1, "round-trip": 1, "startup": 20}
+    again = parse_matrix(made.to_dict(), "run.json")
+    assert {cell.benchmark: cell.blocks for _, _, cells in again.cells() for cell in cells} == blocks
+
+
+@pytest.mark.parametrize("taken", ["old.control", "old.again"])
+def test_name_that_a_gets_once_more_must_be_free(taken: str) -> None:
+    isolators = ({"kind": "fake", "name": "old"}, {"kind": "fake", "name": taken})
+    with pytest.raises(UsageError, match=f'"{taken}" in this matrix has the name that "old" gets'):
+        two_sides(matrix(*isolators), Sides("old", taken, 20))
+
+
 def test_sides_may_be_workloads_of_the_users(tmp_path: Path) -> None:
     tables = {"workload": [own("web", tmp_path), own("web-new", tmp_path)]}
     asked = {"run": {"benchmarks": ["startup"]}, "isolator": [{"kind": "bare"}, {"kind": "chroot"}]}

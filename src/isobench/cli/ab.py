@@ -102,6 +102,7 @@ def ab(
     from isobench.cli import ab_run
     from isobench.sides import STANDARD_BLOCKS, Sides
 
+    verdicts.check_places(markdown=markdown, junit=junit, github=github, json=json)
     wanted = ab_run.Wanted(
         matrix=_matrix(matrix, benchmark or [], seed),
         sides=Sides(a, b, STANDARD_BLOCKS if blocks is None else blocks, starts),
@@ -123,13 +124,16 @@ def ab(
 def ratio(text: str) -> float:
     """``10%`` or ``0.1`` as a ratio above 0. Raises UsageError."""
     number = text.strip().removesuffix("%")
+    in_percent = number != text.strip()
     try:
-        value = float(number) / (100 if number != text.strip() else 1)
+        value = float(number)
     except ValueError:
         value = 0.0
-    if not 0 < value <= 10:  # noqa: PLR2004 - eleven times is no regression but another program
-        raise UsageError(f"--detect: found {text}; allowed: a change such as 10% or 0.1")
-    return value
+    # Eleven times is no regression but another program. A bare 10 is ten percent to most, and was ten times.
+    if not 0 < value <= 1000 or (value >= 1 and not in_percent):  # noqa: PLR2004
+        hint = f"--detect {value:g}%" if 1 <= value <= 1000 else None  # noqa: PLR2004
+        raise UsageError(f"--detect: found {text}; allowed: a change such as 10% or 0.1", remedy=hint)
+    return value / 100 if in_percent else value
 
 
 def _matrix(file: Path | None, benchmarks: list[str], seed: int | None) -> Matrix:

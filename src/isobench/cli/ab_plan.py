@@ -10,6 +10,7 @@ from isobench.cli import output
 from isobench.cli.progress import duration
 from isobench.model import Side
 from isobench.reports import units
+from isobench.reports.gate_metrics import judged
 from isobench.reports.gate_values import Scale
 
 if TYPE_CHECKING:
@@ -30,32 +31,47 @@ class ToTell:
     made: Plan
     unknown: Mapping[str, float]
     """The comparisons nothing is known of, with the seconds that a stage of each is expected to take."""
+    beside_s: float
+    """Seconds that what is not judged takes: it is measured with the first stage."""
+    detect: float | None
+    """The change as a ratio that is to be seen."""
 
     @property
     def stage_s(self) -> float:
-        """Seconds of the first stage; a second one takes as long at most."""
+        """Seconds of what is judged in the first stage; a second one takes as long at most."""
         return self.made.stage_s + sum(self.unknown.values())
 
 
-def forecast(matrix: Matrix, ab: ABRecord) -> Mapping[str, float]:
-    """Seconds that a stage of each comparison takes on a usual host, as its benchmark guesses it.
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Seconds on a usual host, as the benchmarks guess them."""
 
-    Without what A cannot have by nature: there is nothing to be known of it.
-    """
+    stages: Mapping[str, float]
+    """Of a stage of each comparison that is judged, without what A cannot have by nature: there is nothing to
+    be known of it."""
+    beside_s: float
+    """Of all else: what the instrument costs, and what the gate does not judge."""
+
+
+def forecast(matrix: Matrix, ab: ABRecord) -> Forecast:
+    """How long a comparison takes of which there is no history."""
     found: dict[str, float] = {}
     with_a: set[str] = set()
+    beside_s = 0.0
     for isolator, table, cells in matrix.cells():
         benchmark, capabilities = table.create(), isolator.create().capabilities
         if benchmark.unsupported(capabilities):
             continue
         for cell in cells:
             side, name = ab.side(cell.isolator, cell.workload), ab.comparison(cell)
-            if side is not None:
-                one_s = benchmark.expected_s(cell, capabilities, table.params)
-                found[name] = found.get(name, 0.0) + cell.blocks * one_s
+            cell_s = cell.blocks * benchmark.expected_s(cell, capabilities, table.params)
+            if side is None or not judged(cell.benchmark).rules:
+                beside_s += cell_s
+                continue
+            found[name] = found.get(name, 0.0) + cell_s
             if side is Side.A:
                 with_a.add(name)
-    return {name: seconds for name, seconds in found.items() if name in with_a}
+    return Forecast({name: seconds for name, seconds in found.items() if name in with_a}, beside_s)
 
 
 def as_json(told: ToTell, pilot_s: float | None) -> dict[str, Any]:
@@ -64,6 +80,7 @@ def as_json(told: ToTell, pilot_s: float | None) -> dict[str, Any]:
         "blocks": told.made.blocks,
         "starts": told.made.starts,
         "stage_s": round(told.stage_s, 3),
+        "beside_s": round(told.beside_s, 3),
         "pilot_s": None if pilot_s is None else round(pilot_s, 3),
         "comparisons": [
             {
@@ -87,8 +104,9 @@ def tell(told: ToTell, pilot: str | None = None) -> None:
     sides, made = told.sides, told.made
     starts = sides.starts or made.starts
     each = f" of {starts} starts a side" if starts else ""
+    seen = f", to see a change of {100 * told.detect:g} %" if told.detect else ""
     console = output.console(stderr=True)
-    console.print(f"{sides.a} (A) against {sides.b} (B): {sides.blocks} blocks{each}", soft_wrap=True)
+    console.print(f"{sides.a} (A) against {sides.b} (B): {sides.blocks} blocks{each}{seen}", soft_wrap=True)
     if made.lines or told.unknown:
         _print_table(told)
     for line in made.lines:
@@ -98,9 +116,8 @@ def tell(told: ToTell, pilot: str | None = None) -> None:
     if told.unknown:
         late = "what change can be seen there comes with the verdict only"
         output.note(pilot or f"{not_known(sides, told.unknown)}: {late}")
-    output.note(
-        f"about {duration(told.stage_s)}, and as long again for what has to be seen twice; {_rests_on(told)}"
-    )
+    first, again = duration(told.stage_s + told.beside_s), duration(told.stage_s)
+    output.note(f"about {first}, and at most {again} more for what has to be seen twice; {_rests_on(told)}")
 
 
 def not_known(sides: Sides, names: Iterable[str]) -> str:

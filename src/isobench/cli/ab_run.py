@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from isobench.sides import Sides, two_sides
 from isobench.state import state_dir
 
 if TYPE_CHECKING:
+    from isobench.journal import StoredRun
     from isobench.outcome import Outcome
     from isobench.plan import Matrix
     from isobench.reports.gate_history import AAEntry
@@ -69,6 +72,11 @@ def measured(wanted: Wanted, *, keep: bool = True) -> Judged | None:
 
     ``keep``: write the report, and remember for later plans how far things alike lay apart.
     """
+    with nullcontext() if wanted.out is None else engine.claimed(wanted.out):
+        return _measured_and_judged(wanted, keep=keep)
+
+
+def _measured_and_judged(wanted: Wanted, *, keep: bool) -> Judged | None:
     matrix, ab = two_sides(wanted.matrix, wanted.sides)
     subjects = _subjects(wanted, matrix, ab)
     lab = this_host()
@@ -92,6 +100,12 @@ def finished(folder: Path, lab: Lab, policy: Policy | None = None, *, keep: bool
     """From a measured first stage, or a second one, to the verdict; None when it was interrupted."""
     run = load(folder)
     ab = run.record.ab
+    if ab is not None and ab.pilot:
+        _keep_pilot(run)
+        output.note(
+            f"this was measured to plan a comparison of {ab.a} by, which comes next: isobench ab again"
+        )
+        return None
     if policy is None:
         policy = parse_policy(ab.policy if ab else {}, str(folder))
     if ab is not None and ab.confirm is None:
@@ -146,6 +160,7 @@ def _pilot_of(wanted: Wanted, subjects: Mapping[str, Subject], made: Plan) -> _P
     benchmarks = list(dict.fromkeys(subjects[name].benchmark for name in unknown))
     sides = Sides(wanted.sides.a, wanted.sides.a, PILOT_BLOCKS, PILOT_STARTS)
     matrix, ab = two_sides(narrow(wanted.matrix, (), benchmarks), sides)
+    ab = replace(ab, pilot=True)
     expected_s = sum(line.expected_s for line in plan_lines(matrix))
     announced = (
         f"{ab_plan.not_known(wanted.sides, unknown)}: a comparison of it with itself comes first, "
@@ -156,13 +171,25 @@ def _pilot_of(wanted: Wanted, subjects: Mapping[str, Subject], made: Plan) -> _P
 
 def _measured(pilot: _Pilot, wanted: Wanted, lab: Lab) -> tuple[AAEntry, ...] | None:
     """None when it was interrupted."""
-    out = None if wanted.out is None else wanted.out.with_name(f"{wanted.out.name}-pilot")
+    out = None if wanted.out is None else _pilot_folder(wanted.out)
     with progress.shown(output.console(stderr=True)) as observer:
         outcome = engine.run(pilot.matrix, out, observer, lab, tune=wanted.tune, ab=pilot.ab)
-    if _broken_off(outcome):
+    if outcome.status == "interrupted":
+        output.note(f"interrupted before the comparison; what was measured to plan it is in {outcome.folder}")
+        output.note("to begin anew: the same command again")
         return None
-    run = load(outcome.folder)
-    found = gate_history.entries_of(run, pilot=True)
+    return _keep_pilot(load(outcome.folder))
+
+
+def _pilot_folder(out: Path) -> Path:
+    """Beside the results; an earlier one that was broken off stays as it is."""
+    names = chain([f"{out.name}-pilot"], (f"{out.name}-pilot-{n}" for n in count(2)))
+    return next(path for name in names if not (path := out.with_name(name)).exists())
+
+
+def _keep_pilot(run: StoredRun) -> tuple[AAEntry, ...]:
+    """What a pilot has found, remembered for later plans where the host was fit."""
+    found = gate_history.entries_of(run)
     if unfit := judge(run, DEFAULT_POLICY).unfit:
         names = ", ".join(check.name for check in unfit)
         output.note(f"the host was unfit meanwhile ({names}): what was found serves this plan alone")
@@ -203,9 +230,10 @@ def _as_planned(wanted: Wanted, made: Plan) -> Sides:
 
 
 def _to_tell(wanted: Wanted, made: Plan) -> ab_plan.ToTell:
-    expected_s = ab_plan.forecast(*two_sides(wanted.matrix, _as_planned(wanted, made)))
-    unknown = {name: expected_s[name] for name in made.unknown if name in expected_s}
-    return ab_plan.ToTell(_as_planned(wanted, made), made, unknown)
+    sides = _as_planned(wanted, made)
+    expected = ab_plan.forecast(*two_sides(wanted.matrix, sides))
+    unknown = {name: expected.stages[name] for name in made.unknown if name in expected.stages}
+    return ab_plan.ToTell(sides, made, unknown, expected.beside_s, wanted.detect)
 
 
 def _broken_off(outcome: Outcome) -> bool:

@@ -10,7 +10,7 @@ import typer
 
 from isobench.cli import baseline as stored
 from isobench.cli import names, verdicts
-from isobench.errors import UsageError
+from isobench.errors import ResultsError, UsageError
 
 
 def gate(
@@ -80,6 +80,7 @@ def gate(
     from isobench.journal import load
     from isobench.reports.gate import judge
 
+    verdicts.check_places(markdown=markdown, junit=junit, github=github, json=json)
     run = load(folder)
     source = str(policy or folder / "run.json")
     asked = verdicts.policy(policy, strict=strict, allow_missing=allow_missing, recorded=run.record.ab)
@@ -87,6 +88,11 @@ def gate(
         _refuse("--baseline", of_verdicts)
         stored.hold(run, baseline, store, asked, source, json=json)
         return
+    if run.record.ab is not None and run.record.ab.pilot:
+        raise ResultsError(
+            f"{folder} was measured to plan a comparison by: it has {run.record.ab.a} alone",
+            remedy="name the folder of the comparison, or measure it: isobench ab",
+        )
     judged = verdicts.Judged(folder, judge(run, asked, source))
     verdicts.tell(judged, markdown=markdown, junit=junit, github=github, json=json)
 

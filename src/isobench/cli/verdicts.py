@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isobench.cli import names, output
-from isobench.errors import CellsFailedError, HostUnfitError, IsobenchError, OutputError, RegressionError
+from isobench.errors import (
+    CellsFailedError,
+    HostUnfitError,
+    IsobenchError,
+    OutputError,
+    RegressionError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from isobench.journal import ABRecord
@@ -71,6 +79,32 @@ def policy(
     return found.asked(strict=strict, allow_missing=allow_missing)
 
 
+def check_places(*, markdown: Path | None, junit: Path | None, github: bool, json: bool) -> None:
+    """See that a verdict can be told as it was asked for: nobody wants to learn that when all is measured.
+
+    Raises OutputError and UsageError.
+    """
+    if json and github:
+        raise UsageError(
+            "--json and --github both print on standard output",
+            remedy="isobench gate DIR --github afterwards",
+        )
+    for file in (markdown, junit):
+        if file is None:
+            continue
+        if file.is_dir():
+            raise OutputError(f"{file}: the verdict cannot be written: it is a folder")
+        if not file.parent.is_dir():
+            raise OutputError(
+                f"{file}: the verdict cannot be written: there is no folder {file.parent}",
+                remedy=f"mkdir -p {shlex.quote(str(file.parent))}",
+            )
+        if not os.access(file.parent, os.W_OK):
+            raise OutputError(
+                f"{file}: the verdict cannot be written: {file.parent} is not yours to write in"
+            )
+
+
 def tell(
     judged: Judged,
     *,
@@ -83,10 +117,6 @@ def tell(
     from isobench.reports import gate_github, gate_json, gate_junit, gate_text
 
     report = judged.report
-    if markdown is not None:
-        _write(markdown, gate_text.as_markdown(report))
-    if junit is not None:
-        _write(junit, gate_junit.as_junit(report))
     if json:
         output.print_json({**gate_json.as_json(report), "folder": str(judged.folder)})
     else:
@@ -98,6 +128,10 @@ def tell(
         print(gate_github.annotations(report), end="")
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             gate_github.append_summary(report, Path(summary))
+    if markdown is not None:
+        _write(markdown, gate_text.as_markdown(report))
+    if junit is not None:
+        _write(junit, gate_junit.as_junit(report))
     if (error := _error(judged)) is not None:
         raise error
 
@@ -127,7 +161,7 @@ def _error(judged: Judged) -> IsobenchError | None:
         case _:
             return CellsFailedError(
                 f"the comparison is not whole: {'; '.join(lacking[:3])}",
-                remedy=f"isobench report {judged.folder} --tables",
+                remedy=f"isobench {'resume' if report.resumable else 'report --tables'} {judged.folder}",
             )
 
 
