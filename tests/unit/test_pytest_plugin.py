@@ -204,6 +204,19 @@ def test_what_an_isolator_cannot_do_by_nature_skips_too(suite: Suite) -> None:
         ({**STEADY, "starts": 3}, "starts: found an unknown key"),
         ({**STEADY, "params": {"workloads": ["a", "b"]}}, "a test measures one cell, and this is 2"),
         ({**STEADY, "metric": "exit"}, 'has no figure "exit": ready'),
+        ({**STEADY, "params": "x"}, 'params: found "x"; allowed: keys of the benchmark\'s table'),
+        ({**STEADY, "params": {("a", "b"): 1}}, "[fake]: not a table such as TOML has"),
+        ({**STEADY, "options": "x"}, 'options: found "x"; allowed: keys of its [[isolator]] table'),
+        ({**STEADY, "options": {"kind": "chroot"}}, 'the kind is given by isolator: isolator="chroot"'),
+        ({**STEADY, "workload": 3}, "workload: found 3; allowed: a [[workload]] table"),
+        ({**STEADY, "isolator": ["fake"]}, 'isolator: found ["fake"]; allowed: a kind'),
+        ({**STEADY, "benchmark": "run"}, 'benchmark: found "run"; allowed: audit, '),
+        ({**STEADY, "benchmark": ["fake"]}, 'benchmark: found ["fake"]; allowed: a name'),
+        ({**STEADY, "metric": 3}, "metric: found 3; allowed: the name of a figure"),
+        ({**STEADY, "starts": 0}, "starts: found 0; allowed: a whole number from 1 on"),
+        ({**STEADY, "blocks": 0}, "blocks: found 0; allowed: a whole number from 1 on"),
+        ({**STEADY, "required": "no"}, 'required: found "no"; allowed: True or False'),
+        ({**STEADY, "starts": True, "metric": 3}, "metric: found 3"),
     ],
 )
 def test_a_mistake_in_the_marker_fails_and_is_told(
@@ -274,10 +287,18 @@ class TestLock:
         assert f"another run is using this host: process {os.getpid()}" in text_of(result)
         assert "waited for 0.3 s (isobench_wait_s)" in text_of(result)
 
-    def test_a_wait_that_is_no_number_fails_and_is_told(self, suite: Suite) -> None:
-        result = suite("def test_cell(isobench_lab): isobench_lab.measure()", "-o", "isobench_wait_s=long")
+    @pytest.mark.parametrize("wait", ["long", "nan", "inf", "-1", ""])
+    def test_a_wait_that_is_no_number_fails_and_is_told(self, suite: Suite, wait: str) -> None:
+        result = suite("def test_cell(isobench_lab): isobench_lab.measure()", "-o", f"isobench_wait_s={wait}")
         result.assert_outcomes(failed=1)
-        assert 'isobench_wait_s is "long"' in text_of(result)
+        assert f'isobench_wait_s is "{wait}"; allowed: seconds, 0 or more' in text_of(result)
+
+
+def test_a_setting_that_is_neither_true_nor_false_fails_and_is_told(suite: Suite) -> None:
+    result = suite("def test_cell(isobench_lab): isobench_lab.measure()", "-o", "isobench_required=maybe")
+    result.assert_outcomes(failed=1)
+    assert "Failed: isobench_required: " in text_of(result)
+    assert "'maybe'; allowed: true or false" in text_of(result)
 
 
 class TestXdist:
@@ -519,6 +540,32 @@ def test_required(isobench_lab): isobench_lab.measure_pair({OLD}, {absent}, requ
         )
         result.assert_outcomes(skipped=1, failed=1)
         assert "fake/new/ready: unavailable: no fake here" in text_of(result)
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (
+                "'fake', 3",
+                "a side of a pair is 3; allowed: a kind, or the keys of an [[isolator]] table, with kind",
+            ),
+            ("None, 'fake'", "a side of a pair is null"),
+            ("{'name': 'x'}, 'fake'", 'a side of a pair is {"name": "x"}; allowed: '),
+            ("'fake', {'kind': 'fake'}, starts=0", "starts: found 0; allowed: a whole number from 1 on"),
+            ("'fake', {'kind': 'fake'}, starts=2.5", "starts: found 2.5"),
+            ("'fake', {'kind': 'fake'}, blocks=0", "blocks: found 0"),
+            ("'fake', {'kind': 'fake'}, isolator='bare'", "measure_pair: isolator is of no use here"),
+            ("'fake', {'kind': 'fake'}, options={}", "measure_pair: options is of no use here"),
+        ],
+    )
+    @pytest.mark.parametrize("options", [(), ("--benchmark-disable",)])
+    def test_a_mistake_in_the_call_fails_and_is_told(
+        self, suite: Suite, call: str, words: str, options: tuple[str, ...]
+    ) -> None:
+        result = suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({call})", *options, marker=PAIR
+        )
+        result.assert_outcomes(failed=1)
+        assert words in text_of(result)
 
     def test_a_restless_host_gives_no_verdict(self, suite: Suite) -> None:
         result = suite(

@@ -1,6 +1,7 @@
 """What a test measures with: this host, its marker as the default of every call."""
 
 from collections.abc import Callable
+from math import inf, nan
 from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -9,7 +10,7 @@ import pytest
 
 from isobench.errors import HostUnfitError, UsageError
 from isobench.model import Status
-from isobench.pytest_plugin.asked import Asked, Side, Wanted, asked_by
+from isobench.pytest_plugin.asked import Asked, Side, Wanted, asked_by, refuse_isolator
 from isobench.pytest_plugin.results import CellResult, cell_result
 from isobench.pytest_plugin.running import endings, run
 
@@ -39,7 +40,8 @@ class IsobenchLab:
         """
         with endings(required=True):
             asked = asked_by(self._item, wanted)
-        with endings(required=self._is_required(asked)):
+            required = self._is_required(asked)
+        with endings(required=required):
             if self._disabled():
                 self._measured(asked.once()).check()
                 pytest.skip(_DISABLED)
@@ -60,11 +62,13 @@ class IsobenchLab:
         from isobench.pytest_plugin.pair import measure_pair  # noqa: PLC0415 - statistics take their time
 
         with endings(required=True):
+            refuse_isolator(wanted)
             asked = asked_by(self._item, wanted)
-        with endings(required=self._is_required(asked)):
+            required = self._is_required(asked)
+        with endings(required=required):
             if self._disabled():
-                for side in (a, b):
-                    self._measured(asked.of(side).once()).check()
+                for one in [asked.of(side).once() for side in (a, b)]:
+                    self._measured(one).check()
                 pytest.skip(_DISABLED)
             result = measure_pair(asked, a, b, self._new_folder(), wait_s=self._wait_s())
         self._item.user_properties.append(("isobench", repr(result)))
@@ -79,14 +83,24 @@ class IsobenchLab:
         return cell_result(asked, cell, state, folder)
 
     def _is_required(self, asked: Asked) -> bool:
-        return bool(self._config.getini("isobench_required")) if asked.required is None else asked.required
+        if asked.required is not None:
+            return asked.required
+        try:
+            return bool(self._config.getini("isobench_required"))
+        except (pytest.UsageError, TypeError, ValueError) as error:  # as the version of pytest has it
+            raise UsageError(f"isobench_required: {error}; allowed: true or false") from error
 
     def _wait_s(self) -> float:
         text = str(self._config.getini("isobench_wait_s"))
         try:
-            return float(text)
+            seconds = float(text)
         except ValueError:
-            raise UsageError(f'isobench_wait_s is "{text}"; allowed: seconds', remedy="600") from None
+            seconds = nan
+        if not 0 <= seconds < inf:
+            raise UsageError(
+                f'isobench_wait_s is "{text}"; allowed: seconds, 0 or more', remedy="isobench_wait_s = 600"
+            )
+        return seconds
 
     def _disabled(self) -> bool:
         """Whether pytest-benchmark was told to run things but not to time them."""

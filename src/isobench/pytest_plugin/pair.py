@@ -10,7 +10,7 @@ import pytest
 from isobench.errors import HostUnfitError, UsageError
 from isobench.journal import load
 from isobench.model import Status
-from isobench.pytest_plugin.asked import Asked, Side, one_cell_each
+from isobench.pytest_plugin.asked import Asked, Side, one_cell_each, table_of
 from isobench.pytest_plugin.running import confirm, run
 from isobench.reports import gate_rows, units
 from isobench.reports.gate import (
@@ -109,7 +109,9 @@ def measure_pair(asked: Asked, a: Side, b: Side, folder: Path, *, wait_s: float)
     tables = _tables(a, b)
     matrix = one_cell_each(replace(asked, starts=None).tables(tables if a != b else tables[:1]))
     names = tables[0]["name"], tables[-1 if a != b else 0]["name"]
-    both, ab = two_sides(matrix, Sides(*names, asked.blocks or STANDARD_BLOCKS, asked.starts or STARTS))
+    blocks = STANDARD_BLOCKS if asked.blocks is None else asked.blocks
+    starts = STARTS if asked.starts is None else asked.starts
+    both, ab = two_sides(matrix, Sides(*names, blocks, starts))
     for cell, state in run(both, folder, wait_s=wait_s, ab=ab).cells.items():
         if state.status in {Status.UNAVAILABLE, Status.UNSUPPORTED}:
             raise HostUnfitError(f"{cell}: {state.status}: {state.reason}", remedy=state.remedy)
@@ -123,7 +125,7 @@ def measure_pair(asked: Asked, a: Side, b: Side, folder: Path, *, wait_s: float)
 
 def _tables(a: Side, b: Side) -> list[dict[str, Any]]:
     """Both as ``[[isolator]]`` tables with a name, which is the kind where that tells them apart."""
-    tables = [{"kind": side} if isinstance(side, str) else dict(side) for side in (a, b)]
+    tables = [table_of(side) for side in (a, b)]
     alike = tables[0].get("kind") == tables[1].get("kind")
     ends = ("-a", "-b") if alike else ("", "")
     return [{"name": f"{table.get('kind')}{end}", **table} for table, end in zip(tables, ends, strict=True)]
