@@ -528,18 +528,57 @@ def test_verdict(isobench_lab):
         result.assert_outcomes(failed=1, passed=1)
         assert "it fell over" in text_of(result)
 
-    def test_a_side_that_is_not_there_skips_unless_it_is_required(self, suite: Suite) -> None:
-        absent = {**NEW, "readiness": "unavailable", "reason": "no fake here"}
+    def test_sides_that_are_not_there_skip_unless_they_are_required(self, suite: Suite) -> None:
+        old, new = ({**side, "readiness": "unavailable", "reason": "no fake here"} for side in (OLD, NEW))
         result = suite(
             f"""
-def test_skipped(isobench_lab): isobench_lab.measure_pair({OLD}, {absent})
-def test_required(isobench_lab): isobench_lab.measure_pair({OLD}, {absent}, required=True)
+def test_skipped(isobench_lab): isobench_lab.measure_pair({old}, {new})
+def test_baseline(isobench_lab): isobench_lab.measure_pair({old}, {NEW})
+def test_required(isobench_lab): isobench_lab.measure_pair({old}, {new}, required=True)
 """,
             "-rs",
             marker=PAIR,
         )
-        result.assert_outcomes(skipped=1, failed=1)
-        assert "fake/new/ready: unavailable: no fake here" in text_of(result)
+        result.assert_outcomes(skipped=2, failed=1)
+        assert "fake/old/ready: unavailable: no fake here" in text_of(result)
+
+    @pytest.mark.parametrize("options", [(), ("--benchmark-disable",)])
+    def test_a_candidate_that_is_not_there_fails_where_its_baseline_is(
+        self, suite: Suite, options: tuple[str, ...]
+    ) -> None:
+        absent = {**NEW, "readiness": "unavailable", "reason": "no fake here", "remedy": "build it"}
+        result = suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({OLD}, {absent}, required=False)",
+            *options,
+            marker=PAIR,
+        )
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "*fake/new/ready: unavailable: no fake here; its baseline, *old*, can be measured here",
+                "*remedy: build it",
+            ]
+        )
+
+    def test_nothing_is_measured_where_one_side_is_not_there(self, suite: Suite, tmp_path: Path) -> None:
+        absent = {**NEW, "readiness": "unavailable", "reason": "no fake here"}
+        suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({OLD}, {absent})",
+            f"--basetemp={tmp_path / 'base'}",
+            marker=PAIR,
+        )
+        _, samples = read_run(tmp_path / "base" / "isobench0")
+        assert [sample.status for sample in samples] == ["unavailable"]
+
+    def test_a_candidate_that_cannot_have_the_cell_by_nature_skips(self, suite: Suite) -> None:
+        unable = {**NEW, "cpu_limit": False}
+        result = suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({OLD}, {unable})",
+            "-rs",
+            marker=PAIR,
+        )
+        result.assert_outcomes(skipped=1)
+        assert "fake/new/ready: unsupported" in text_of(result)
 
     @pytest.mark.parametrize(
         ("call", "words"),
