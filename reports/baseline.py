@@ -11,6 +11,7 @@ A file each, ``<store>/<digest of the conditions>-<name>.json``; its shape is in
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +26,7 @@ from isobench.journal_lines import first_wrong
 from isobench.journal_writer import encode, now_utc, write_whole
 from isobench.model import SCHEMA_VERSION, Sample, Side
 from isobench.plugins import did_you_mean
-from isobench.reports.comparability import Kind, comparability, conditions
+from isobench.reports.comparability import Kind, conditions, unequal
 from isobench.reports.gate import judge
 from isobench.reports.gate_metrics import judged
 from isobench.reports.gate_pairs import settled, value_of
@@ -73,6 +74,16 @@ class Baseline:
         return digest(self.conditions)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is in a store."""
+
+    baselines: Mapping[Path, Baseline]
+    """By name and then by time."""
+    faults: Mapping[Path, BaselineError]
+    """Of each file that is no baseline, why. Other ones can be used all the same."""
+
+
 def digest(of_conditions: Mapping[str, Any]) -> str:
     """The same for all runs of one host under one set of conditions."""
     text = json.dumps(of_conditions, sort_keys=True, default=str)
@@ -87,11 +98,7 @@ def promote(run: StoredRun, policy: Policy, store: Path, name: str = DEFAULT_NAM
     :class:`isobench.errors.OutputError` when the store cannot be written, and as
     :func:`isobench.reports.gate.judge` does.
     """
-    if not _NAME.fullmatch(name):
-        raise BaselineError(
-            f'"{name}" cannot be the name of a baseline; allowed: a letter or digit, then up to 47 letters, '
-            "digits and characters of ._+-"
-        )
+    _check_name(name)
     report = judge(run, policy)
     if not report.ok:
         raise BaselineError(
@@ -111,6 +118,14 @@ def promote(run: StoredRun, policy: Policy, store: Path, name: str = DEFAULT_NAM
     except OSError as error:
         raise OutputError(f"{path}: the baseline cannot be written: {error.strerror}") from error
     return path
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BaselineError(
+            f'"{name}" cannot be the name of a baseline; allowed: a letter or digit, then up to 47 letters, '
+            "digits and characters of ._+-"
+        )
 
 
 def figures(run: StoredRun) -> Iterator[Figure]:
@@ -142,25 +157,67 @@ def _is_baseline(record: RunRecord, sample: Sample) -> bool:
 def find(store: Path, name: str, record: RunRecord) -> Baseline:
     """The baseline of that name for the host of a run.
 
-    Raises :class:`isobench.errors.BaselineError` where there is none; one of another host, or of other
-    conditions, is named with everything that differs.
+    Raises :class:`isobench.errors.BaselineError` where there is none, or where it cannot be read; one of
+    another host, or of other conditions, is named with everything that differs.
     """
+    _check_name(name)
     path = store / f"{digest(conditions(record))}-{name}.json"
-    if path.is_file():
+    if path.exists():
+        one = _wanted(path, name)
+        if differing := _differing(one, record):
+            raise BaselineError(
+                f"{path}: the baseline {name} in it is of another host or of other conditions than its file "
+                f"name says: {differing}",
+                remedy=_promote(name),
+            )
+        return one
+    raise _not_of_this_host(store, name, record, path)
+
+
+def _wanted(path: Path, name: str) -> Baseline:
+    """The one that was asked for; it has to be readable."""
+    try:
         return read(path)
-    others = [one for one in stored(store) if one.name == name]
-    if not others:
-        raise _no_such(store, name)
-    latest = max(others, key=lambda one: one.promoted)
-    differing = "; ".join(found.text for found in comparability(latest.record, record).of(Kind.CONDITIONS))
-    raise BaselineError(
-        f"{store}: the baseline {name} is of another host or of other conditions: {differing}",
-        remedy=_promote(name),
-    )
+    except BaselineError as error:
+        raise BaselineError(str(error), remedy=error.remedy or _promote(name)) from error
 
 
-def _no_such(store: Path, name: str) -> BaselineError:
-    known = sorted({one.name for one in stored(store)})
+def _not_of_this_host(store: Path, name: str, record: RunRecord, path: Path) -> BaselineError:
+    """Why there is no file ``path``: what there is of that name instead."""
+    kept = stored(store)
+    others = {at: one for at, one in kept.baselines.items() if one.name == name}
+    for at, one in others.items():
+        if not _differing(one, record):
+            return BaselineError(
+                f"{at}: the baseline {name} of this host, under a file name that is not its own",
+                remedy=shlex.join(("mv", str(at), str(path))),
+            )
+    if others:
+        latest = max(others.values(), key=lambda one: one.promoted)
+        differing = _differing(latest, record)
+        return BaselineError(
+            f"{store}: the baseline {name} is of another host or of other conditions: {differing}",
+            remedy=_promote(name),
+        )
+    for at, error in kept.faults.items():
+        if at.stem.partition("-")[2] == name:
+            return BaselineError(str(error), remedy=error.remedy or _promote(name))
+    return _no_such(store, name, kept)
+
+
+def _differing(one: Baseline, record: RunRecord) -> str:
+    """In what a baseline is of another host than a run: by what it was filed under, and by its own run."""
+    here = conditions(record)
+    found = [
+        difference.text
+        for facts in (one.conditions, conditions(one.record))
+        for difference in unequal(facts, here, Kind.CONDITIONS)
+    ]
+    return "; ".join(dict.fromkeys(found))
+
+
+def _no_such(store: Path, name: str, kept: Stored) -> BaselineError:
+    known = sorted({one.name for one in kept.baselines.values()})
     there = (
         f"{did_you_mean(name, known)}; there are: {', '.join(known)}" if known else "; there is none at all"
     )
@@ -174,17 +231,26 @@ def _promote(name: str) -> str:
     return f"isobench baseline promote DIR --name {name}, with a run on this host that passed its gate"
 
 
-def stored(store: Path) -> tuple[Baseline, ...]:
-    """All in a folder, by name and then by time; none where there is no such folder."""
-    found = [read(path) for path in sorted(store.glob("*.json"))]
-    return tuple(sorted(found, key=lambda one: (one.name, one.promoted)))
+def stored(store: Path) -> Stored:
+    """All in a folder; none where there is no such folder."""
+    found: dict[Path, Baseline] = {}
+    faults: dict[Path, BaselineError] = {}
+    for path in sorted(store.glob("*.json")):
+        try:
+            found[path] = read(path)
+        except BaselineError as error:
+            faults[path] = error
+    in_order = sorted(found.items(), key=lambda one: (one[1].name, one[1].promoted))
+    return Stored(dict(in_order), faults)
 
 
 def read(path: Path) -> Baseline:
     """One file. Raises :class:`isobench.errors.BaselineError` for what is none of ours, or newer."""
     try:
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise BaselineError(f"{path}: cannot be read as a baseline: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise BaselineError(f"{path}: cannot be read as a baseline: {error}") from error
     version = data.get("v") if isinstance(data, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:

@@ -124,7 +124,7 @@ def comparability(base: RunRecord, candidate: RunRecord) -> Comparability:
     """Compare what two runs were made on and with."""
     return Comparability(
         (
-            *_unequal(conditions(base), conditions(candidate), Kind.CONDITIONS),
+            *unequal(conditions(base), conditions(candidate), Kind.CONDITIONS),
             *_isolators(base, candidate),
             *_tools(base, candidate),
             *_workloads(base, candidate),
@@ -166,6 +166,13 @@ def build(record: RunRecord) -> Facts:
     return found
 
 
+def unequal(base: Facts, candidate: Facts, kind: Kind) -> Iterator[Difference]:
+    """The facts that differ, those that only one side tells among them."""
+    for key in dict.fromkeys((*base, *candidate)):
+        if base.get(key) != candidate.get(key):
+            yield Difference(key, base.get(key), candidate.get(key), kind)
+
+
 def told(value: object) -> str:
     """A fact in a sentence."""
     match value:
@@ -177,12 +184,6 @@ def told(value: object) -> str:
             return ", ".join(map(told, value)) or "none"
         case _:
             return str(value)
-
-
-def _unequal(base: Facts, candidate: Facts, kind: Kind) -> Iterator[Difference]:
-    for key in dict.fromkeys((*base, *candidate)):
-        if base.get(key) != candidate.get(key):
-            yield Difference(key, base.get(key), candidate.get(key), kind)
 
 
 def _tuned(record: RunRecord) -> str:

@@ -7,6 +7,7 @@ newer isobench is passed over: a plan can be made without it.
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from isobench.errors import OutputError
+from isobench.errors import OutputError, ResultsError
 from isobench.host import comparable
 from isobench.journal import ABRecord, RunRecord, StoredRun
 from isobench.journal_writer import encode
@@ -30,6 +31,9 @@ from isobench.reports.gate_stage import differences, fault
 
 BY_STARTS = frozenset({"startup", "fake"})
 """Benchmarks of which one may ask for more values of a side and block: more are steadier."""
+
+_VERSION = 1
+"""Of a line."""
 
 _MIN_FOR_NOISE = 5
 """Earlier runs, below which the greatest of them says little about what is usual."""
@@ -64,7 +68,7 @@ class AAEntry:
     """Measured only to plan another run: with few starts, it lies further apart than that run will."""
     in_turns: bool = False
     """A and its control took turns start by start, and not block by block: they lie closer together."""
-    v: int = 1
+    v: int = _VERSION
 
     @property
     def benchmark(self) -> str:
@@ -102,20 +106,32 @@ def subject_digest(matrix: Mapping[str, Any], by: Literal["isolator", "workload"
 
 
 def read_entries(file: Path) -> tuple[AAEntry, ...]:
-    """All that is kept; nothing where there is no such file yet."""
+    """All that is kept; nothing where there is no such file yet.
+
+    Raises :class:`isobench.errors.ResultsError` for what is no file, or cannot be read.
+    """
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        wrong = str(file if os.path.lexists(file) else file.parent)
+        raise ResultsError(
+            f"{file}: the history of comparisons cannot be read: {error.strerror}",
+            remedy=f"{shlex.join(('mv', wrong, f'{wrong}.old'))}, and a new one begins",
+        ) from error
     lines: list[AAEntry] = []
     adapter = TypeAdapter(AAEntry)
-    with suppress(FileNotFoundError):
-        for line in file.read_bytes().splitlines():
-            with suppress(ValidationError):
-                lines.append(adapter.validate_json(line))
-    return tuple(lines)
+    for line in data.splitlines():
+        with suppress(ValidationError):
+            lines.append(adapter.validate_json(line))
+    return tuple(line for line in lines if line.v <= _VERSION)
 
 
 def append_entries(file: Path, entries: Iterable[AAEntry]) -> None:
     """Add to what is kept, those of a run that is in it already left out.
 
-    Raises :class:`isobench.errors.OutputError`.
+    Raises :class:`isobench.errors.OutputError`, and as :func:`read_entries`.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def taken(record: RunRecord) -> Iterator[Check]:
     for name, most in (("others_cpu_s", MOST_BY_OTHERS), ("steal_s", MOST_STOLEN)):
         share = _per_second(record, name)
         title = "CPU time of others" if name == "others_cpu_s" else "stolen by a hypervisor"
-        yield _up_to(title, None if share is None else share / cpus, most, _of_cpu)
+        yield _up_to(title, None if share is None or cpus <= 0 else share / cpus, most, _of_cpu)
     heat = None if record.disturbance is None else record.disturbance.thermal_throttles
     yield _up_to("slowed down for heat", heat, 0.0, lambda value: f"{value:g} times")
 

@@ -52,9 +52,14 @@ class Mistakes:
             self.add(table, "", f"found {show(found)}; allowed: a table")
             return None
         try:
+            text = json.dumps(found, default=str)
+        except (TypeError, ValueError, RecursionError) as error:  # a table that a test has made, not a file
+            self.add(table, "", f"not a table such as TOML has: {error}")
+            return None
+        try:
             # As JSON and strict: a TOML file has types, so 20 is meant by 20 and not by "20" or true, while
             # arrays still become tuples and strings paths.
-            return model.model_validate_json(json.dumps(found, default=str), strict=True)
+            return model.model_validate_json(text, strict=True)
         except ValidationError as error:
             for details in error.errors(include_url=False, include_context=False):
                 self._add_error(table, details, tuple(model.model_fields))
@@ -102,7 +107,10 @@ def show(value: object) -> str:
     """A value as TOML has it, cut to what fits a line."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # TOML has no such value, a test in Python may
+        text = repr(value)
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 

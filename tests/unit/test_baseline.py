@@ -50,8 +50,9 @@ def verdicts(report: BaselineReport) -> dict[str, Verdict]:
 
 def test_promoted_run_is_read_back_with_the_values_of_its_baseline_side(tmp_path: Path) -> None:
     path = promote(passing(), DEFAULT_POLICY, tmp_path / "new" / "store", "v1.2")
-    (found,) = stored(tmp_path / "new" / "store")
+    ((at, found),) = stored(tmp_path / "new" / "store").baselines.items()
 
+    assert at == path
     assert path.name == f"{found.digest}-v1.2.json"
     assert read(path) == found
     (figure,) = found.figures
@@ -64,7 +65,7 @@ def test_promoting_again_replaces_the_one_of_that_name_and_host(tmp_path: Path) 
     promote(passing(run_id="20270101T000000Z-aaaaaa"), DEFAULT_POLICY, tmp_path)
     promote(passing(), DEFAULT_POLICY, tmp_path, "other")
 
-    assert [(one.name, one.record.run_id[:4]) for one in stored(tmp_path)] == [
+    assert [(one.name, one.record.run_id[:4]) for one in stored(tmp_path).baselines.values()] == [
         ("main", "2027"),
         ("other", "2026"),
     ]
@@ -167,7 +168,108 @@ def test_file_that_is_none_of_ours_is_told(text: str, words: str, tmp_path: Path
     (tmp_path / "0-main.json").write_text(text)
 
     with pytest.raises(BaselineError, match=words):
-        stored(tmp_path)
+        read(tmp_path / "0-main.json")
+
+
+def test_baseline_of_another_host_under_the_file_name_of_this_one_is_refused(tmp_path: Path) -> None:
+    run = ordinary()
+    elsewhere = passing(host={**run.record.host, "hostname": "lab-2", "kernel": "6.12"})
+    path = promote(passing(), DEFAULT_POLICY, tmp_path)
+    promote(elsewhere, DEFAULT_POLICY, tmp_path / "other").rename(path)
+
+    with pytest.raises(BaselineError, match="than its file name says") as caught:
+        find(tmp_path, "main", run.record)
+
+    assert "hostname was lab-2 and is lab-1; kernel was 6.12 and is 6.1" in str(caught.value)
+    assert "promote DIR --name main" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("part", ["conditions", "record"])
+def test_baseline_edited_to_be_of_another_host_is_refused(part: str, tmp_path: Path) -> None:
+    path = promote(passing(), DEFAULT_POLICY, tmp_path)
+    data = json.loads(path.read_text())
+    if part == "record":
+        data["record"]["host"]["hostname"] = "lab-2"
+    else:
+        data["conditions"]["hostname"] = "lab-2"
+    path.write_text(json.dumps(data))
+
+    with pytest.raises(BaselineError, match=r"says: hostname was lab-2 and is lab-1$"):
+        find(tmp_path, "main", ordinary().record)
+
+
+def test_baseline_of_this_host_under_another_file_name_is_told_with_its_own(tmp_path: Path) -> None:
+    path = promote(passing(), DEFAULT_POLICY, tmp_path)
+    renamed = path.rename(tmp_path / "old.json")
+
+    with pytest.raises(BaselineError, match="under a file name that is not its own") as caught:
+        find(tmp_path, "main", ordinary().record)
+
+    assert caught.value.remedy == f"mv {renamed} {path}"
+
+
+FOREIGN = '{"todo": "measure again"}'
+
+
+def test_foreign_file_in_the_store_keeps_no_baseline_from_being_found(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text(FOREIGN)
+    (tmp_path / "folder.json").mkdir()
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+
+    assert find(tmp_path, "main", ordinary().record).name == "main"
+    with pytest.raises(BaselineError, match='no baseline "other"; there are: main'):
+        find(tmp_path, "other", ordinary().record)
+    with pytest.raises(BaselineError, match="of another host or of other conditions"):
+        find(tmp_path, "main", with_record(ordinary(), isobench_version="9").record)
+
+
+@pytest.mark.parametrize("host", [{}, {"hostname": "lab-2"}], ids=["of this host", "of another"])
+def test_wanted_baseline_that_cannot_be_read_is_told_with_how_to_make_it_anew(
+    host: Mapping[str, Any], tmp_path: Path
+) -> None:
+    path = promote(passing(), DEFAULT_POLICY, tmp_path)
+    path.write_text(FOREIGN)
+    run = ordinary()
+
+    with pytest.raises(BaselineError, match=rf"{path}: not a baseline of isobench") as caught:
+        find(tmp_path, "main", with_record(run, host={**run.record.host, **host}).record)
+
+    assert "isobench baseline promote DIR --name main" in str(caught.value.remedy)
+
+
+def test_wanted_baseline_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    path = promote(passing(), DEFAULT_POLICY, tmp_path)
+    path.unlink()
+    path.mkdir()
+
+    with pytest.raises(BaselineError, match=rf"{path}: cannot be read as a baseline: Is a directory"):
+        find(tmp_path, "main", ordinary().record)
+
+
+@pytest.mark.parametrize("name", ["../main", "x" * 300])
+def test_name_that_no_baseline_can_have_is_not_looked_for(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match="cannot be the name of a baseline"):
+        find(tmp_path, name, passing().record)
+
+
+def test_list_names_what_is_no_baseline_beside_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.json").write_text(FOREIGN)
+
+    assert main(["baseline", "list", "--store", str(tmp_path)]) == 0
+    alone = capsys.readouterr()
+    promote(passing(), DEFAULT_POLICY, tmp_path)
+    assert main(["baseline", "list", "--store", str(tmp_path)]) == 0
+    beside = capsys.readouterr()
+    assert main(["baseline", "list", "--store", str(tmp_path), "--json"]) == 0
+    as_json = capsys.readouterr()
+
+    told = f"{tmp_path}/notes.json: not a baseline of isobench: name: Field required\n"
+    assert (alone.out, alone.err) == ("", told)
+    assert "lab-1" in beside.out
+    assert [row["name"] for row in json.loads(as_json.out)] == ["main"]
+    assert beside.err == as_json.err == told
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_what_was_not_recorded_decides_nothing_and_says_so() -> None:
     assert report.exit_code == 0
 
 
+@pytest.mark.parametrize("cpus", [0, -1])
+def test_cpu_time_of_a_host_that_tells_no_cpus_is_not_recorded(cpus: int) -> None:
+    found = checks(with_record(ab_run(starts()), disturbance=replace(QUIET, cpus=cpus)))
+
+    for name in ("CPU time of others", "stolen by a hypervisor"):
+        assert (found[name].passed, found[name].found) == (None, "not recorded")
+
+
 @pytest.mark.parametrize(
     ("host", "name"),
     [

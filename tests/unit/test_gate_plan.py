@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.ab_runs import ab_run, starts
 
-from isobench.errors import OutputError
+from isobench.errors import OutputError, ResultsError
 from isobench.journal import StoredRun
 from isobench.model import Side
 from isobench.reports import gate_history, gate_stats
@@ -237,6 +237,28 @@ def test_history_is_kept_once_a_run_and_torn_lines_are_passed_over(tmp_path: Pat
         torn.write(b'{"v": 1, "host": "h')
 
     assert read_entries(file) == (entry(run="r1"), entry(run="r2"))
+
+
+def test_line_of_a_newer_isobench_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "alike.jsonl"
+    append_entries(file, [entry(run="r1"), replace(entry(run="r2"), v=99)])
+
+    assert read_entries(file) == (entry(run="r1"),)
+
+
+@pytest.mark.parametrize("wrong", ["history/alike.jsonl", "history"])
+def test_history_that_cannot_be_read_is_told_with_what_to_move_away(wrong: str, tmp_path: Path) -> None:
+    file, found = tmp_path / "history" / "alike.jsonl", tmp_path / wrong
+    if found == file:
+        file.mkdir(parents=True)
+    else:
+        found.write_text("")
+
+    with pytest.raises(ResultsError, match=f"{file}: the history of comparisons cannot be read") as caught:
+        read_entries(file)
+
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy == f"mv {found} {found}.old, and a new one begins"
 
 
 def test_history_that_cannot_be_written_is_told(tmp_path: Path) -> None:

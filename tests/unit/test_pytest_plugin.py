@@ -204,6 +204,19 @@ def test_what_an_isolator_cannot_do_by_nature_skips_too(suite: Suite) -> None:
         ({**STEADY, "starts": 3}, "starts: found an unknown key"),
         ({**STEADY, "params": {"workloads": ["a", "b"]}}, "a test measures one cell, and this is 2"),
         ({**STEADY, "metric": "exit"}, 'has no figure "exit": ready'),
+        ({**STEADY, "params": "x"}, 'params: found "x"; allowed: keys of the benchmark\'s table'),
+        ({**STEADY, "params": {("a", "b"): 1}}, "[fake]: not a table such as TOML has"),
+        ({**STEADY, "options": "x"}, 'options: found "x"; allowed: keys of its [[isolator]] table'),
+        ({**STEADY, "options": {"kind": "chroot"}}, 'the kind is given by isolator: isolator="chroot"'),
+        ({**STEADY, "workload": 3}, "workload: found 3; allowed: a [[workload]] table"),
+        ({**STEADY, "isolator": ["fake"]}, 'isolator: found ["fake"]; allowed: a kind'),
+        ({**STEADY, "benchmark": "run"}, 'benchmark: found "run"; allowed: audit, '),
+        ({**STEADY, "benchmark": ["fake"]}, 'benchmark: found ["fake"]; allowed: a name'),
+        ({**STEADY, "metric": 3}, "metric: found 3; allowed: the name of a figure"),
+        ({**STEADY, "starts": 0}, "starts: found 0; allowed: a whole number from 1 on"),
+        ({**STEADY, "blocks": 0}, "blocks: found 0; allowed: a whole number from 1 on"),
+        ({**STEADY, "required": "no"}, 'required: found "no"; allowed: True or False'),
+        ({**STEADY, "starts": True, "metric": 3}, "metric: found 3"),
     ],
 )
 def test_a_mistake_in_the_marker_fails_and_is_told(
@@ -274,10 +287,18 @@ class TestLock:
         assert f"another run is using this host: process {os.getpid()}" in text_of(result)
         assert "waited for 0.3 s (isobench_wait_s)" in text_of(result)
 
-    def test_a_wait_that_is_no_number_fails_and_is_told(self, suite: Suite) -> None:
-        result = suite("def test_cell(isobench_lab): isobench_lab.measure()", "-o", "isobench_wait_s=long")
+    @pytest.mark.parametrize("wait", ["long", "nan", "inf", "-1", ""])
+    def test_a_wait_that_is_no_number_fails_and_is_told(self, suite: Suite, wait: str) -> None:
+        result = suite("def test_cell(isobench_lab): isobench_lab.measure()", "-o", f"isobench_wait_s={wait}")
         result.assert_outcomes(failed=1)
-        assert 'isobench_wait_s is "long"' in text_of(result)
+        assert f'isobench_wait_s is "{wait}"; allowed: seconds, 0 or more' in text_of(result)
+
+
+def test_a_setting_that_is_neither_true_nor_false_fails_and_is_told(suite: Suite) -> None:
+    result = suite("def test_cell(isobench_lab): isobench_lab.measure()", "-o", "isobench_required=maybe")
+    result.assert_outcomes(failed=1)
+    assert "Failed: isobench_required: " in text_of(result)
+    assert "'maybe'; allowed: true or false" in text_of(result)
 
 
 class TestXdist:
@@ -507,18 +528,83 @@ def test_verdict(isobench_lab):
         result.assert_outcomes(failed=1, passed=1)
         assert "it fell over" in text_of(result)
 
-    def test_a_side_that_is_not_there_skips_unless_it_is_required(self, suite: Suite) -> None:
-        absent = {**NEW, "readiness": "unavailable", "reason": "no fake here"}
+    def test_sides_that_are_not_there_skip_unless_they_are_required(self, suite: Suite) -> None:
+        old, new = ({**side, "readiness": "unavailable", "reason": "no fake here"} for side in (OLD, NEW))
         result = suite(
             f"""
-def test_skipped(isobench_lab): isobench_lab.measure_pair({OLD}, {absent})
-def test_required(isobench_lab): isobench_lab.measure_pair({OLD}, {absent}, required=True)
+def test_skipped(isobench_lab): isobench_lab.measure_pair({old}, {new})
+def test_baseline(isobench_lab): isobench_lab.measure_pair({old}, {NEW})
+def test_required(isobench_lab): isobench_lab.measure_pair({old}, {new}, required=True)
 """,
             "-rs",
             marker=PAIR,
         )
-        result.assert_outcomes(skipped=1, failed=1)
-        assert "fake/new/ready: unavailable: no fake here" in text_of(result)
+        result.assert_outcomes(skipped=2, failed=1)
+        assert "fake/old/ready: unavailable: no fake here" in text_of(result)
+
+    @pytest.mark.parametrize("options", [(), ("--benchmark-disable",)])
+    def test_a_candidate_that_is_not_there_fails_where_its_baseline_is(
+        self, suite: Suite, options: tuple[str, ...]
+    ) -> None:
+        absent = {**NEW, "readiness": "unavailable", "reason": "no fake here", "remedy": "build it"}
+        result = suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({OLD}, {absent}, required=False)",
+            *options,
+            marker=PAIR,
+        )
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "*fake/new/ready: unavailable: no fake here; its baseline, *old*, can be measured here",
+                "*remedy: build it",
+            ]
+        )
+
+    def test_nothing_is_measured_where_one_side_is_not_there(self, suite: Suite, tmp_path: Path) -> None:
+        absent = {**NEW, "readiness": "unavailable", "reason": "no fake here"}
+        suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({OLD}, {absent})",
+            f"--basetemp={tmp_path / 'base'}",
+            marker=PAIR,
+        )
+        _, samples = read_run(tmp_path / "base" / "isobench0")
+        assert [sample.status for sample in samples] == ["unavailable"]
+
+    def test_a_candidate_that_cannot_have_the_cell_by_nature_skips(self, suite: Suite) -> None:
+        unable = {**NEW, "cpu_limit": False}
+        result = suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({OLD}, {unable})",
+            "-rs",
+            marker=PAIR,
+        )
+        result.assert_outcomes(skipped=1)
+        assert "fake/new/ready: unsupported" in text_of(result)
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (
+                "'fake', 3",
+                "a side of a pair is 3; allowed: a kind, or the keys of an [[isolator]] table, with kind",
+            ),
+            ("None, 'fake'", "a side of a pair is null"),
+            ("{'name': 'x'}, 'fake'", 'a side of a pair is {"name": "x"}; allowed: '),
+            ("'fake', {'kind': 'fake'}, starts=0", "starts: found 0; allowed: a whole number from 1 on"),
+            ("'fake', {'kind': 'fake'}, starts=2.5", "starts: found 2.5"),
+            ("'fake', {'kind': 'fake'}, blocks=0", "blocks: found 0"),
+            ("'fake', {'kind': 'fake'}, isolator='bare'", "measure_pair: isolator is of no use here"),
+            ("'fake', {'kind': 'fake'}, options={}", "measure_pair: options is of no use here"),
+        ],
+    )
+    @pytest.mark.parametrize("options", [(), ("--benchmark-disable",)])
+    def test_a_mistake_in_the_call_fails_and_is_told(
+        self, suite: Suite, call: str, words: str, options: tuple[str, ...]
+    ) -> None:
+        result = suite(
+            f"def test_pair(isobench_lab): isobench_lab.measure_pair({call})", *options, marker=PAIR
+        )
+        result.assert_outcomes(failed=1)
+        assert words in text_of(result)
 
     def test_a_restless_host_gives_no_verdict(self, suite: Suite) -> None:
         result = suite(

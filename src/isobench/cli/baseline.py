@@ -58,16 +58,19 @@ def promote(
 
 @app.command("list")
 def listing(*, store: Store = DEFAULT_STORE, json: Json = False) -> None:
-    """What is kept, of which host and since when."""
+    """What is kept, of which host and since when; a file that is no baseline is named beside."""
     from isobench.reports.baseline import stored
 
-    found = stored(store)
+    kept = stored(store)
+    found = tuple(kept.baselines.values())
     if json:
         output.print_json([_row(one) for one in found])
     elif found:
         _print_rows(found)
-    else:
+    elif not kept.faults:
         output.note(f"{store}: nothing is kept there")
+    for fault in kept.faults.values():
+        output.note(output.printable(str(fault)))
 
 
 def hold(run: StoredRun, name: str, store: Path, policy: Policy, source: str, *, json: bool) -> None:

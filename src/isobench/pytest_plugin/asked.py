@@ -1,13 +1,15 @@
 """What a test asks for, from its marker and the call, and the matrix it comes to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias, TypedDict
 
 import pytest
 
+from isobench.benchmarks.registry import REGISTRY as BENCHMARKS
 from isobench.errors import UsageError
 from isobench.matrix import Matrix, parse_matrix
+from isobench.mistakes import Mistakes, show
 from isobench.plugins import did_you_mean
 
 MARKER = "isobench"
@@ -16,6 +18,8 @@ SOURCE = f"@pytest.mark.{MARKER}"
 
 BLOCKS = 5
 """Of a cell: with fewer the blocks cannot tell how far they differ from each other."""
+
+_A_PAIR = 'measure_pair("runc", {"kind": "runc", "name": "new", "binary": "/path/to/runc"})'
 
 Side: TypeAlias = str | Mapping[str, Any]
 """One side of a pair: a kind, or the keys of an ``[[isolator]]`` table."""
@@ -62,7 +66,7 @@ class Asked:
 
     def of(self, side: Side) -> "Asked":
         """The same of another isolator: a kind, or the keys of its table."""
-        table = {"kind": side} if isinstance(side, str) else dict(side)
+        table = table_of(side)
         return replace(self, isolator=str(table.pop("kind", "")), options=table)
 
     def once(self) -> "Asked":
@@ -103,6 +107,18 @@ class Asked:
         }
 
 
+def table_of(side: object) -> dict[str, Any]:
+    """The ``[[isolator]]`` table of what a test gives as one side of a pair."""
+    if isinstance(side, str):
+        return {"kind": side}
+    if isinstance(side, Mapping) and "kind" in side:
+        return dict(side)
+    raise UsageError(
+        f"a side of a pair is {show(side)}; allowed: a kind, or the keys of an [[isolator]] table, with kind",
+        remedy=_A_PAIR,
+    )
+
+
 def one_cell_each(tables: Mapping[str, Any]) -> Matrix:
     """The matrix in the tables; an isolator with more than one cell is an error."""
     matrix = parse_matrix(tables, SOURCE)
@@ -119,7 +135,7 @@ def one_cell_each(tables: Mapping[str, Any]) -> Matrix:
 def asked_by(item: pytest.Item, wanted: Wanted) -> Asked:
     """What the call asks for, filled up from the markers of the test, its class and its module.
 
-    Raises :class:`isobench.errors.UsageError` for a keyword that there is not.
+    Raises :class:`isobench.errors.UsageError` for a keyword that there is not, and for a value that none has.
     """
     merged: dict[str, Any] = {}
     for marker in reversed(list(item.iter_markers(MARKER))):
@@ -133,4 +149,61 @@ def asked_by(item: pytest.Item, wanted: Wanted) -> Asked:
             raise UsageError(
                 f'{SOURCE}: there is no "{name}"{did_you_mean(name, allowed)}; allowed: {", ".join(allowed)}'
             )
+    _check(merged)
     return Asked(**merged)
+
+
+def refuse_isolator(wanted: Wanted) -> None:
+    """A call that compares names its isolators as sides; those of a marker are for the other calls."""
+    for name in ("isolator", "options"):
+        if name in wanted:
+            raise UsageError(
+                f"measure_pair: {name} is of no use here: its two sides are the isolators",
+                remedy=_A_PAIR,
+            )
+
+
+def _check(merged: Mapping[str, Any]) -> None:
+    """Tell each value that is of the wrong kind; what the matrix checks by itself is left to it."""
+    mistakes = Mistakes(SOURCE, error=UsageError)
+    for name, value in merged.items():
+        right, allowed = _VALUES.get(name, (_is_anything, ""))
+        if not right(value):
+            mistakes.add("", name, f"found {show(value)}; allowed: {allowed}")
+        elif name == "benchmark":
+            # Its name becomes that of a table beside [run], [[isolator]] and [[workload]].
+            mistakes.unless_known("", name, value, BENCHMARKS.names())
+        elif name == "options" and "kind" in value:
+            kind = show(value["kind"])
+            mistakes.add("", name, f"found the key kind; the kind is given by isolator: isolator={kind}")
+    mistakes.raise_if_any()
+
+
+def _is_anything(_value: object) -> bool:
+    return True
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+
+
+_VALUES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "isolator": (_is_text, "a kind, as text"),
+    "options": (_is_table, "keys of its [[isolator]] table with their values, as a dict"),
+    "benchmark": (_is_text, "a name, as text"),
+    "params": (_is_table, "keys of the benchmark's table with their values, as a dict"),
+    "workload": (lambda value: value is None or _is_table(value), "a [[workload]] table, as a dict"),
+    "metric": (lambda value: value is None or _is_text(value), "the name of a figure, as text"),
+    "starts": (_is_count, "a whole number from 1 on"),
+    "blocks": (_is_count, "a whole number from 1 on"),
+    "required": (lambda value: value is None or isinstance(value, bool), "True or False"),
+}
+"""What each keyword may be, and how that is said."""

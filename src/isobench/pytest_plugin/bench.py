@@ -1,17 +1,17 @@
 """What a test measures with: this host, its marker as the default of every call."""
 
 from collections.abc import Callable
+from math import inf, nan
 from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import pytest
 
-from isobench.errors import HostUnfitError, UsageError
-from isobench.model import Status
-from isobench.pytest_plugin.asked import Asked, Side, Wanted, asked_by
+from isobench.errors import UsageError
+from isobench.pytest_plugin.asked import Asked, Side, Wanted, asked_by, refuse_isolator
 from isobench.pytest_plugin.results import CellResult, cell_result
-from isobench.pytest_plugin.running import endings, run
+from isobench.pytest_plugin.running import LACKING, endings, lack, run
 
 if TYPE_CHECKING:
     from isobench.pytest_plugin.pair import PairResult
@@ -39,7 +39,8 @@ class IsobenchLab:
         """
         with endings(required=True):
             asked = asked_by(self._item, wanted)
-        with endings(required=self._is_required(asked)):
+            required = self._is_required(asked)
+        with endings(required=required):
             if self._disabled():
                 self._measured(asked.once()).check()
                 pytest.skip(_DISABLED)
@@ -55,38 +56,52 @@ class IsobenchLab:
         suspects is measured again on as many fresh blocks. ``starts`` are those of a side and block.
 
         Skips and fails the test as :meth:`measure` does; a host too restless to tell is one that lacks
-        something.
+        something. A candidate that is not there, where its baseline is, fails the test.
         """
         from isobench.pytest_plugin.pair import measure_pair  # noqa: PLC0415 - statistics take their time
 
         with endings(required=True):
+            refuse_isolator(wanted)
             asked = asked_by(self._item, wanted)
-        with endings(required=self._is_required(asked)):
+            required = self._is_required(asked)
+        with endings(required=required):
             if self._disabled():
-                for side in (a, b):
-                    self._measured(asked.of(side).once()).check()
+                one, other = asked.of(a).once(), asked.of(b).once()
+                found = self._measured(one)
+                found.check()
+                self._measured(other, baseline=found.cell).check()
                 pytest.skip(_DISABLED)
             result = measure_pair(asked, a, b, self._new_folder(), wait_s=self._wait_s())
         self._item.user_properties.append(("isobench", repr(result)))
         return result
 
-    def _measured(self, asked: Asked) -> CellResult:
+    def _measured(self, asked: Asked, *, baseline: str | None = None) -> CellResult:
         folder = self._new_folder()
         outcome = run(asked.matrix(), folder, wait_s=self._wait_s())
         ((cell, state),) = outcome.cells.items()
-        if state.status in {Status.UNAVAILABLE, Status.UNSUPPORTED}:
-            raise HostUnfitError(f"{cell}: {state.status}: {state.reason}", remedy=state.remedy)
+        if state.status in LACKING:
+            raise lack(cell, state, baseline=baseline)
         return cell_result(asked, cell, state, folder)
 
     def _is_required(self, asked: Asked) -> bool:
-        return bool(self._config.getini("isobench_required")) if asked.required is None else asked.required
+        if asked.required is not None:
+            return asked.required
+        try:
+            return bool(self._config.getini("isobench_required"))
+        except (pytest.UsageError, TypeError, ValueError) as error:  # as the version of pytest has it
+            raise UsageError(f"isobench_required: {error}; allowed: true or false") from error
 
     def _wait_s(self) -> float:
         text = str(self._config.getini("isobench_wait_s"))
         try:
-            return float(text)
+            seconds = float(text)
         except ValueError:
-            raise UsageError(f'isobench_wait_s is "{text}"; allowed: seconds', remedy="600") from None
+            seconds = nan
+        if not 0 <= seconds < inf:
+            raise UsageError(
+                f'isobench_wait_s is "{text}"; allowed: seconds, 0 or more', remedy="isobench_wait_s = 600"
+            )
+        return seconds
 
     def _disabled(self) -> bool:
         """Whether pytest-benchmark was told to run things but not to time them."""

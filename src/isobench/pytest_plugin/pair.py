@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from isobench.errors import HostUnfitError, UsageError
-from isobench.journal import load
-from isobench.model import Status
-from isobench.pytest_plugin.asked import Asked, Side, one_cell_each
-from isobench.pytest_plugin.running import confirm, run
+from isobench.journal import StoredRun, cell_states, load
+from isobench.model import Side as ABSide
+from isobench.pytest_plugin.asked import Asked, Side, one_cell_each, table_of
+from isobench.pytest_plugin.running import LACKING, confirm, lack, run_sides
 from isobench.reports import gate_rows, units
 from isobench.reports.gate import (
     GateReport,
@@ -103,17 +103,19 @@ class PairResult:
 def measure_pair(asked: Asked, a: Side, b: Side, folder: Path, *, wait_s: float) -> PairResult:
     """Measure and judge; with ``b`` the same as ``a``, something against itself.
 
-    Raises :class:`isobench.errors.UsageError` for what is wrong with the call, HostUnfitError for a side that
-    cannot be measured here and for a host too restless to tell, else as :func:`.running.once_free`.
+    Raises :class:`isobench.errors.UsageError` for what is wrong with the call, HostUnfitError for sides that
+    cannot be measured here and for a host too restless to tell, CellsFailedError for a candidate that is not
+    there where its baseline is, else as :func:`.running.once_free`.
     """
     tables = _tables(a, b)
     matrix = one_cell_each(replace(asked, starts=None).tables(tables if a != b else tables[:1]))
     names = tables[0]["name"], tables[-1 if a != b else 0]["name"]
-    both, ab = two_sides(matrix, Sides(*names, asked.blocks or STANDARD_BLOCKS, asked.starts or STARTS))
-    for cell, state in run(both, folder, wait_s=wait_s, ab=ab).cells.items():
-        if state.status in {Status.UNAVAILABLE, Status.UNSUPPORTED}:
-            raise HostUnfitError(f"{cell}: {state.status}: {state.reason}", remedy=state.remedy)
-    confirm(folder, candidates(load(folder), DEFAULT_POLICY), wait_s=wait_s)
+    blocks = STANDARD_BLOCKS if asked.blocks is None else asked.blocks
+    starts = STARTS if asked.starts is None else asked.starts
+    both, ab = two_sides(matrix, Sides(*names, blocks, starts))
+    first = run_sides(both, ab, folder, wait_s=wait_s)
+    _check_sides(first)
+    confirm(folder, candidates(first, DEFAULT_POLICY), wait_s=wait_s)
     report = judge(load(folder), DEFAULT_POLICY)
     if report.outcome is Outcome.UNFIT:
         signs = "; ".join(f"{one.name} {one.found}, at most {one.limit}" for one in report.unfit)
@@ -121,9 +123,18 @@ def measure_pair(asked: Asked, a: Side, b: Side, folder: Path, *, wait_s: float)
     return PairResult(_chosen(report, asked.metric), report, folder)
 
 
+def _check_sides(run: StoredRun) -> None:
+    """Raise for a side that cannot be measured here; A first: it tells if the host lacks something."""
+    states = cell_states(run.samples)
+    for cell, side in sorted({(line.cell, line.side) for line in run.samples}, key=lambda one: one[1]):
+        if states[cell].status in LACKING:
+            a = run.record.ab.a if run.record.ab and side is ABSide.B else None
+            raise lack(cell, states[cell], baseline=a)
+
+
 def _tables(a: Side, b: Side) -> list[dict[str, Any]]:
     """Both as ``[[isolator]]`` tables with a name, which is the kind where that tells them apart."""
-    tables = [{"kind": side} if isinstance(side, str) else dict(side) for side in (a, b)]
+    tables = [table_of(side) for side in (a, b)]
     alike = tables[0].get("kind") == tables[1].get("kind")
     ends = ("-a", "-b") if alike else ("", "")
     return [{"name": f"{table.get('kind')}{end}", **table} for table, end in zip(tables, ends, strict=True)]

@@ -3,18 +3,18 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import methodcaller
 from pathlib import Path
 
 import pytest
 
 from isobench import engine
-from isobench.errors import HostUnfitError, InternalError, IsobenchError, LockedError
-from isobench.journal import ABRecord
+from isobench.errors import CellsFailedError, HostUnfitError, InternalError, IsobenchError, LockedError
+from isobench.journal import ABRecord, CellState, StoredRun, load
 from isobench.lab import this_host
 from isobench.matrix import Matrix
-from isobench.model import Cell, Sample
+from isobench.model import Cell, Sample, Status
 from isobench.outcome import Outcome
 
 # A test that ends here ends where it called us.
@@ -27,9 +27,21 @@ host = this_host
 """Gives the lab to measure in; tests of this plugin put another one here."""
 
 
-def run(matrix: Matrix, folder: Path, *, wait_s: float, ab: ABRecord | None = None) -> Outcome:
+LACKING = frozenset({Status.UNAVAILABLE, Status.UNSUPPORTED})
+"""How a cell ends that cannot be measured here."""
+
+
+def run(matrix: Matrix, folder: Path, *, wait_s: float) -> Outcome:
     """Run a matrix into a new folder, once nobody else measures on this host; raises as :func:`once_free`."""
-    return once_free(lambda: engine.run(matrix, folder, _Quiet(), host(), ab=ab), wait_s)
+    return once_free(lambda: engine.run(matrix, folder, _Quiet(), host()), wait_s)
+
+
+def run_sides(matrix: Matrix, ab: ABRecord, folder: Path, *, wait_s: float) -> StoredRun:
+    """The first stage of a run that compares; likewise. If one cell cannot be measured, none is."""
+    observer = _AllOrNone(sum(len(cells) for _, _, cells in matrix.cells()))
+    with suppress(_LackingError):
+        once_free(lambda: engine.run(matrix, folder, observer, host(), ab=ab), wait_s)
+    return load(folder)
 
 
 def confirm(folder: Path, comparisons: tuple[str, ...], *, wait_s: float) -> Outcome:
@@ -63,6 +75,18 @@ def once_free(measure: Callable[[], Outcome], wait_s: float) -> Outcome:
             return outcome
 
 
+def lack(cell: str, state: CellState, *, baseline: str | None = None) -> IsobenchError:
+    """What a test ends with whose cell cannot be measured here.
+
+    ``baseline``: what it is compared with, which can be. Then it is not the host that lacks something: a
+    skip would let a build pass that does not even start.
+    """
+    text = f"{cell}: {state.status}: {state.reason}"
+    if baseline is None or state.status is not Status.UNAVAILABLE:
+        return HostUnfitError(text, remedy=state.remedy)
+    return CellsFailedError(f"{text}; its baseline, {baseline}, can be measured here", remedy=state.remedy)
+
+
 @contextmanager
 def endings(*, required: bool) -> Iterator[None]:
     """Skip the test for what this host lacks, unless it is ``required``; fail it for any other error of ours.
@@ -94,3 +118,18 @@ class _Quiet:
 
     def finished(self, outcome: Outcome) -> None:
         pass
+
+
+class _LackingError(Exception):
+    """Some of the cells cannot be measured."""
+
+
+class _AllOrNone(_Quiet):
+    """Ends a run before anything is measured, unless all of its cells will be; what they lack is noted."""
+
+    def __init__(self, cells: int) -> None:
+        self._cells = cells
+
+    def planned(self, cells: Sequence[Cell], blocks: int, expected_s: float) -> None:
+        if len(cells) < self._cells:
+            raise _LackingError
