@@ -521,7 +521,7 @@ def test_figure(isobench_lab):
     assert isobench_lab.measure_pair({OLD}, {broken}).change < 1
 
 def test_verdict(isobench_lab):
-    assert isobench_lab.measure_pair({OLD}, {broken}).verdict == "missing"
+    assert isobench_lab.measure_pair({OLD}, {broken}).verdict == "error"
 """,
             marker=PAIR,
         )
