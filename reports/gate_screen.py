@@ -114,7 +114,7 @@ def unreachable(alpha: float, blocks: int, candidates: int = 1) -> str:
     """Why so few blocks can show nothing, however large it is."""
     p, more = gate_stats.least_p(blocks), gate_stats.blocks_below(alpha / candidates)
     of = f" of {candidates} candidates at once" if candidates > 1 else ""
-    return f"{blocks} blocks cannot show anything{of} at alpha = {alpha:g}: p is {p:.1g} at least; {more} can"
+    return f"{blocks} blocks cannot show anything{of} at alpha = {alpha:g}: p is {p:.2g} at least; {more} can"
 
 
 def lost(run: StoredRun) -> tuple[str, ...]:

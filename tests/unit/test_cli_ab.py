@@ -297,6 +297,20 @@ def test_pilot_is_resumed_without_a_verdict_and_remembered_as_one(
     assert "comparison of it with itself" not in isobench(*words)[2]
 
 
+def test_alpha_that_so_few_blocks_cannot_reach_is_told_before_anything_is_measured(
+    place: Path, isobench: Callable[..., tuple[int, str, str]]
+) -> None:
+    Path("mine.toml").write_text("[gate]\nalpha = 0.0001\n")
+
+    code, out, err = isobench(*compare(place, 1.0, "--blocks", "12", "--policy", "mine.toml"))
+
+    assert (code, out) == (2, "")
+    assert "mine.toml: 12 blocks cannot show anything at alpha = 0.0001: p is 0.00024 at least" in err
+    assert "remedy: --blocks 14" in err
+    assert not (place / "run").exists()
+    assert isobench(*compare(place, 1.0, "--blocks", "14", "--policy", "mine.toml"))[0] == 0
+
+
 def test_place_that_is_taken_is_told_before_the_pilot(
     place: Path, isobench: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -331,7 +331,7 @@ def test_alpha_that_no_blocks_can_reach_is_an_error_and_not_a_pass() -> None:
 
     (found,) = report.judgements
     assert (found.verdict, report.exit_code) == (Verdict.ERROR, 4)
-    assert found.reason == "20 blocks cannot show anything at alpha = 1e-07: p is 1e-06 at least; 24 can"
+    assert found.reason == "20 blocks cannot show anything at alpha = 1e-07: p is 9.5e-07 at least; 24 can"
 
 
 def test_more_candidates_than_the_blocks_can_confirm_at_once_are_errors() -> None:

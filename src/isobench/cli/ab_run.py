@@ -14,6 +14,7 @@ from isobench.cli import ab_plan, output, progress
 from isobench.cli.progress import duration
 from isobench.cli.report import REPORT_FILE, write
 from isobench.cli.verdicts import Judged
+from isobench.errors import UsageError
 from isobench.journal import ABRecord, load
 from isobench.lab import Lab, this_host
 from isobench.plan import narrow, plan_lines
@@ -21,6 +22,8 @@ from isobench.reports import gate_history
 from isobench.reports.gate import candidates, judge
 from isobench.reports.gate_plan import Plan, plan
 from isobench.reports.gate_policy import DEFAULT_POLICY, SOURCE, Subject, check_matches, parse_policy
+from isobench.reports.gate_screen import unreachable
+from isobench.reports.gate_stats import blocks_below, least_p
 from isobench.sides import Sides, two_sides
 from isobench.state import state_dir
 
@@ -215,7 +218,7 @@ def _subjects(wanted: Wanted, matrix: Matrix, ab: ABRecord) -> Mapping[str, Subj
 
 
 def _planned(wanted: Wanted, subjects: Mapping[str, Subject], entries: tuple[AAEntry, ...]) -> Plan:
-    return plan(
+    made = plan(
         entries,
         subjects,
         wanted.policy,
@@ -223,6 +226,10 @@ def _planned(wanted: Wanted, subjects: Mapping[str, Subject], entries: tuple[AAE
         detect=wanted.detect,
         starts=wanted.sides.starts,
     )
+    if least_p(made.blocks) >= (alpha := wanted.policy.gate.alpha):
+        why = unreachable(alpha, made.blocks)
+        raise UsageError(f"{wanted.policy_file or SOURCE}: {why}", remedy=f"--blocks {blocks_below(alpha)}")
+    return made
 
 
 def _as_planned(wanted: Wanted, made: Plan) -> Sides:

@@ -145,7 +145,7 @@ def _error(judged: Judged) -> IsobenchError | None:
         return None
     named = ", ".join(f"{one.comparison} {one.metric.name}" for one in report.of(Verdict.REGRESSION))
     lacking = [
-        *report.faults,
+        *(fault.rstrip(".") for fault in report.faults),
         *(one.reason for v in (Verdict.ERROR, Verdict.MISSING) for one in report.of(v)),
     ]
     match report.outcome:
@@ -161,7 +161,9 @@ def _error(judged: Judged) -> IsobenchError | None:
         case _:
             return CellsFailedError(
                 f"the comparison is not whole: {'; '.join(lacking[:3])}",
-                remedy=f"isobench {'resume' if report.resumable else 'report --tables'} {judged.folder}",
+                remedy=f"isobench resume {judged.folder}"
+                if report.resumable
+                else f"isobench report {judged.folder} --tables",
             )
 
 
