@@ -6,7 +6,14 @@
 set -eu
 
 out=${GATE_OUT:-isobench-gate}
+out=${out%/}
 isobench=${GATE_COMMAND:-isobench}
+
+if [ -e "$out.unmade" ]; then
+    echo "error: $out: no run was made by the last ci/measure.sh, which says why" >&2
+    echo "remedy: measure again; to hear of an older run in that folder: $isobench gate '$out'" >&2
+    exit 4
+fi
 
 code=0
 "$isobench" gate "$out" --markdown "$out.md" --junit "$out.xml" --github || code=$?
