@@ -392,6 +392,69 @@ class TestMeasure:
         assert (place.outputs["results"], place.outputs["outcome"]) == ("isobench-gate", "")
 
 
+BEFORE_JSON = """#!/bin/sh
+case " $* " in *" --json "*) {what} ;; esac
+exec {python} {command} "$@"
+"""
+
+
+class TestVerdict:
+    """What it cannot tell whole is neither a pass nor a regression."""
+
+    @pytest.fixture(autouse=True)
+    def measured(self, place: Place, whole: Path) -> None:
+        shutil.copytree(whole, place.folder / "isobench-gate")
+
+    def lacks(self, place: Place, words: str, **more: str) -> None:
+        output = place.folder / "output"
+        done = script(place, "verdict", **{"GITHUB_OUTPUT": str(output), **more})
+        assert done.returncode == 4, done.stderr
+        assert "error: " in done.stderr
+        assert words in done.stderr
+        assert not output.exists()
+
+    @pytest.mark.parametrize(
+        ("what", "words"),
+        [
+            ("exit 0", "ended with 0 and then, with --json, with 0"),
+            ("kill -9 $$", "ended with 0 and then, with --json, with 137"),
+            ("echo '{'; echo '  \"outcome\": \"passed\",'; exit 0", "isobench-gate.json: "),
+            ("echo there is no room >&2; exit 2", "there is no room"),
+        ],
+    )
+    def test_json_that_is_not_whole(self, place: Place, what: str, words: str) -> None:
+        later = place.command.rename(place.folder / "later")
+        stub(place, "isobench", BEFORE_JSON.format(what=what, python=sys.executable, command=later))
+        self.lacks(place, words)
+
+    def test_json_on_a_full_disk(self, place: Place) -> None:
+        (place.folder / "isobench-gate.json").symlink_to("/dev/full")
+        self.lacks(place, "No space left on device")
+
+    def test_json_that_may_not_be_written(self, place: Place) -> None:
+        (place.folder / "isobench-gate.json").mkdir()
+        self.lacks(place, "isobench-gate.json")
+
+    def test_outputs_on_a_full_disk(self, place: Place) -> None:
+        done = script(place, "verdict", GITHUB_OUTPUT="/dev/full")
+        assert done.returncode == 4
+        assert "error: /dev/full: the outputs of the step cannot be written" in done.stderr
+
+    def test_command_that_falls_at_its_start(self, place: Place) -> None:
+        """Python ends with 1 then."""
+        stub(place, "isobench", "#!/bin/sh\necho ModuleNotFoundError >&2\nexit 1\n")
+        self.lacks(place, "ModuleNotFoundError")
+
+    def test_command_that_is_not_there(self, place: Place) -> None:
+        done = script(place, "verdict", GATE_COMMAND="no-isobench")
+        assert (done.returncode, done.stderr) == (2, "error: no-isobench: there is no such command\n")
+
+    def test_needs_no_python_of_its_own(self, place: Place) -> None:
+        stub(place, "python3", "#!/bin/sh\nexit 127\n")
+        done = script(place, "verdict", PATH=f"{place.folder}:{os.environ['PATH']}")
+        assert done.returncode == 0, done.stderr
+
+
 def stub(place: Place, name: str, text: str) -> Path:
     """A command of that name, before all others where the folder stands first on the path."""
     made = place.folder / name
