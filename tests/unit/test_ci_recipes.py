@@ -455,6 +455,24 @@ class TestVerdict:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("lacking", ["python3", "pip", "isobench"])
+def test_installation_that_fails_ends_with_2(place: Place, lacking: str) -> None:
+    made = (
+        'mkdir -p "$3/bin" && printf "#!/bin/sh\\nexit %s\\n" "$PIP" > "$3/bin/pip" && chmod +x "$3/bin/pip"'
+    )
+    stub(place, "python3", "#!/bin/sh\nexit 1\n" if lacking == "python3" else f"#!/bin/sh\n{made}\n")
+    stub(place, "broken", "#!/bin/sh\nexit 1\n")
+    env = {
+        "PATH": f"{place.folder}:{os.environ['PATH']}",
+        "PIP": str(int(lacking == "pip")),
+        "RUNNER_TEMP": str(place.folder / "temp"),
+        "GATE_COMMAND": "broken" if lacking == "isobench" else "",
+    }
+    done = bash(place, f"sh {ROOT}/ci/install.sh", env)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+
+
 def stub(place: Place, name: str, text: str) -> Path:
     """A command of that name, before all others where the folder stands first on the path."""
     made = place.folder / name
@@ -504,6 +522,18 @@ class TestGitlab:
         assert done.returncode == 2
         assert "what to install isobench from" in done.stderr
         assert not (place.folder / "pip.log").exists()
+
+    def test_what_is_installed_and_does_not_start_is_no_regression(self, place: Place) -> None:
+        stub(place, "isobench", "#!/bin/sh\nexit 1\n")
+        stub(place, "pip", "#!/bin/sh\n")
+        assert run_gitlab(place, ISOBENCH_SOURCE="./here").returncode == 2
+
+    def test_what_an_earlier_job_left_is_none_of_this_one(self, place: Place, whole: Path) -> None:
+        shutil.copytree(whole, place.folder / "isobench-gate")
+        (place.folder / "isobench-gate.xml").touch()
+        with busy(place):
+            assert run_gitlab(place).returncode == 3
+        assert not list(place.folder.glob("isobench-gate*"))
 
 
 def test_scripts_name_no_place_of_one_machine_and_stop_at_errors() -> None:
