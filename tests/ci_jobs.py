@@ -65,7 +65,7 @@ def run_action(place: Place, **inputs: str) -> list[subprocess.CompletedProcess[
         assert step["shell"] == "bash"
         assert "${{" not in step["run"], "inputs reach a script as variables, never as its text"
         output = place.folder / f"output-{number}"
-        output.touch()
+        output.write_text("")
         env = {
             "GITHUB_ACTION_PATH": str(ROOT),
             "GITHUB_OUTPUT": str(output),
@@ -78,7 +78,8 @@ def run_action(place: Place, **inputs: str) -> list[subprocess.CompletedProcess[
         steps[step.get("id", str(number))] = written
         if done[-1].returncode != 0:
             break
-    steps.setdefault("verdict", {})
+    for later in ("measure", "verdict"):
+        steps.setdefault(later, {})
     place.outputs = {name: filled(found["value"]) for name, found in action["outputs"].items()}
     return done
 

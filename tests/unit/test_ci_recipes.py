@@ -1,14 +1,19 @@
 """The recipes for CI on a scripted host: verdicts, files, annotations and exit codes of each step."""
 
+import fcntl
 import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import sysconfig
+import time
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 
@@ -33,8 +38,12 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    (tmp_path / "lab").mkdir()
-    made = Place(tmp_path, tmp_path / "isobench")
+    return checkout(tmp_path)
+
+
+def checkout(folder: Path) -> Place:
+    (folder / "lab").mkdir()
+    made = Place(folder, folder / "isobench")
     host(made, load=0.1)
     matrix(made)
     return made
@@ -185,8 +194,9 @@ class TestSudo:
         log = self.sudo(place)
         steps = gate(place, command="isobench")
         assert [step.returncode for step in steps] == [0, 0, 0], steps[-1].stderr
-        asked, measured = log.read_text().splitlines()
+        asked, measured, given = log.read_text().splitlines()
         assert asked == "sudo -n true"
+        assert given == "sudo -n chown -hR 1000:1000 isobench-gate"  # a later job has to be able to remove it
         assert measured.startswith(
             f"sudo -n --preserve-env=ISOBENCH_STATE {place.command} ab --a old --b new "
         )
@@ -196,6 +206,17 @@ class TestSudo:
         assert gate(place, command="isobench")[-1].returncode == 0
         assert log.read_text() == "sudo -n true\n"
 
+    def test_what_it_started_is_ended_by_it(self, place: Place) -> None:
+        """A runner's user may not signal what runs as root."""
+        log = self.sudo(place)
+        # A builtin of most shells; the script sees this function before it.
+        script = place.folder / "measure.sh"
+        script.write_text("kill() { return 1; }\n" + (ROOT / "ci" / "measure.sh").read_text())
+        script.chmod(0o755)
+        stub(place, "isobench", PATIENT)
+        assert cancelled(place, ["sh", str(script)], signal.SIGTERM).returncode == 143
+        assert re.search(r"^sudo -n kill -TERM \d+$", log.read_text(), re.MULTILINE)
+
     def test_code_of_what_it_cannot_start_is_no_regression(self, place: Place) -> None:
         self.sudo(place, command="false")
         steps = gate(place, command="isobench")
@@ -203,10 +224,253 @@ class TestSudo:
         assert place.outputs["outcome"] == ""
 
 
-def test_command_that_is_not_there_ends_the_measurement_with_2(place: Place) -> None:
-    env = {"GATE_A": "old", "GATE_B": "new", "GATE_COMMAND": "no-isobench"}
-    done = bash(place, f"{ROOT}/ci/measure.sh", env)
-    assert (done.returncode, done.stderr) == (2, "error: no-isobench: there is no such command\n")
+VARIABLES = {
+    "GATE_MATRIX": "matrix.toml",
+    "GATE_A": "old",
+    "GATE_B": "new",
+    "GATE_ARGS": "--starts 5",
+    "GATE_COMMAND": "./isobench",
+}
+
+PATIENT = """#!/bin/sh
+mkdir isobench-gate
+echo '{}' > isobench-gate/run.json
+grep SigIgn /proc/$$/status > ignored
+trap 'echo ended > ended; exit 143' TERM
+touch begun
+while :; do sleep 0.02; done
+"""
+"""An isobench that measures until it is told to end."""
+
+DEFECT = """#!/bin/sh
+[ "$1" = ab ] || exit 0
+mkdir isobench-gate
+echo '{}' > isobench-gate/run.json
+exit 5
+"""
+
+
+def script(place: Place, name: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """One of the scripts by itself, as docs/gate-in-ci.md has it for any CI."""
+    return bash(place, f"exec sh {ROOT}/ci/{name}.sh", {**VARIABLES, **more})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that passes."""
+    made = checkout(tmp_path_factory.mktemp("whole"))
+    done = script(made, "measure")
+    assert done.returncode == 0, done.stderr
+    return made.folder / "isobench-gate"
+
+
+@contextmanager
+def busy(place: Place) -> Iterator[None]:
+    """Another run has the host."""
+    lock = os.open(place.folder / "lab" / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def cancelled(place: Place, command: list[str], number: int, **more: str) -> subprocess.CompletedProcess[str]:
+    """What has begun to measure, and is then sent a signal: it alone, as GitHub does."""
+    env = {"PATH": os.environ["PATH"], **VARIABLES, "GATE_COMMAND": "isobench", **more}
+    env["PATH"] = f"{place.folder}:{env['PATH']}"
+    out = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=place.folder, env=env, stdout=out, stderr=out, text=True, start_new_session=True
+    ) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while not (place.folder / "begun").exists():
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(number)
+            said = process.communicate(timeout=20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, process.returncode, *said)
+
+
+class TestMeasure:
+    @pytest.mark.parametrize("out", ["isobench-gate", "results/of today/"])
+    def test_folder_of_an_earlier_run_is_refused_and_gives_no_verdict(
+        self, place: Place, whole: Path, out: str
+    ) -> None:
+        folder = out.rstrip("/")
+        shutil.copytree(whole, place.folder / folder)
+        with busy(place):
+            measured = script(place, "measure", GATE_OUT=out)
+        assert measured.returncode == 2
+        assert f"error: {folder}: the folder for the results is not empty" in measured.stderr
+        assert f"remedy: rm -r '{folder}', or " in measured.stderr
+        told = script(place, "verdict", GATE_OUT=out)
+        assert (told.returncode, told.stdout) == (4, "")
+        assert f"error: {folder}: no run was made" in told.stderr
+
+        shutil.rmtree(place.folder / folder)
+        assert script(place, "measure", GATE_OUT=out).returncode == 0
+        assert script(place, "verdict", GATE_OUT=out).returncode == 0
+
+    def test_host_that_another_run_has_is_no_run(self, place: Place) -> None:
+        with busy(place):
+            measured = script(place, "measure")
+        assert measured.returncode == 3
+        assert "another run is using this host" in measured.stderr
+        assert script(place, "verdict").returncode == 4
+
+    def test_files_of_an_earlier_verdict_are_not_left_beside_no_run(self, place: Place) -> None:
+        files = [place.folder / f"isobench-gate.{kind}" for kind in ("md", "xml", "json")]
+        for file in files:
+            file.touch()
+        with busy(place):
+            assert gate(place)[-1].returncode == 3
+        assert not any(file.exists() for file in files)
+        assert place.outputs["results"] == ""
+
+    def test_folder_that_is_there_and_empty_is_taken(self, place: Place) -> None:
+        (place.folder / "isobench-gate").mkdir()
+        assert script(place, "measure").returncode == 0
+
+    @pytest.mark.parametrize("args", ["--plan", "--starts 5 --out elsewhere", "--help"])
+    def test_end_without_a_run_in_the_folder_is_no_run(self, place: Place, args: str) -> None:
+        done = script(place, "measure", GATE_ARGS=args)
+        assert done.returncode == 2
+        assert "error: isobench-gate: isobench ab ended with 0 and left no run there" in done.stderr
+        assert "GATE_ARGS" in done.stderr
+
+    @pytest.mark.parametrize("name", ["GATE_A", "GATE_B"])
+    @pytest.mark.parametrize("shell", ["sh", "bash --posix"])
+    def test_side_that_is_not_named_is_no_regression(self, place: Place, name: str, shell: str) -> None:
+        env = {key: value for key, value in VARIABLES.items() if key != name}
+        done = bash(place, f"{shell} {ROOT}/ci/measure.sh", env)
+        assert done.returncode == 2
+        assert f"error: {name}: " in done.stderr
+
+    def test_place_that_cannot_be_written_is_no_regression(self, place: Place) -> None:
+        done = script(place, "measure", GATE_OUT="matrix.toml/results")
+        assert done.returncode == 2
+        assert "error: matrix.toml/results: " in done.stderr
+
+    def test_command_that_is_not_there_ends_it_with_2(self, place: Place) -> None:
+        done = script(place, "measure", GATE_COMMAND="no-isobench")
+        assert (done.returncode, done.stderr) == (2, "error: no-isobench: there is no such command\n")
+        done = script(place, "verdict", GATE_COMMAND="no-isobench")
+        assert done.returncode == 4  # as nothing was measured
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_job_that_is_cancelled_ends_what_measures_and_keeps_its_samples(
+        self, place: Place, number: int
+    ) -> None:
+        stub(place, "isobench", PATIENT)
+        step = yaml.safe_load(ACTION.read_text())["runs"]["steps"][1]
+        assert step["id"] == "measure"
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", f"{step['run']}\n:"]
+        output = place.folder / "output"
+        more = {"GITHUB_ACTION_PATH": str(ROOT), "GITHUB_OUTPUT": str(output)}
+        assert cancelled(place, command, number, **more).returncode == 143
+        assert (place.folder / "ended").exists()
+        assert output.read_text() == "results=isobench-gate\n"
+        assert script(place, "verdict").returncode == 4
+
+    def test_what_measures_hears_every_signal(self, place: Place) -> None:
+        """The lock of the host tells others to stop a run by SIGINT."""
+        stub(place, "isobench", PATIENT)
+        cancelled(place, ["sh", f"{ROOT}/ci/measure.sh"], signal.SIGTERM)
+        ignored = int((place.folder / "ignored").read_text().split()[1], 16)
+        assert not ignored & (1 << signal.SIGINT - 1 | 1 << signal.SIGQUIT - 1)
+
+    def test_samples_of_a_run_that_a_defect_ended_are_kept(self, place: Place) -> None:
+        stub(place, "isobench", DEFECT)
+        steps = gate(place)
+        assert [step.returncode for step in steps] == [0, 5]
+        assert (place.outputs["results"], place.outputs["outcome"]) == ("isobench-gate", "")
+
+
+BEFORE_JSON = """#!/bin/sh
+case " $* " in *" --json "*) {what} ;; esac
+exec {python} {command} "$@"
+"""
+
+
+class TestVerdict:
+    """What it cannot tell whole is neither a pass nor a regression."""
+
+    @pytest.fixture(autouse=True)
+    def measured(self, place: Place, whole: Path) -> None:
+        shutil.copytree(whole, place.folder / "isobench-gate")
+
+    def lacks(self, place: Place, words: str, **more: str) -> None:
+        output = place.folder / "output"
+        done = script(place, "verdict", **{"GITHUB_OUTPUT": str(output), **more})
+        assert done.returncode == 4, done.stderr
+        assert "error: " in done.stderr
+        assert words in done.stderr
+        assert not output.exists()
+
+    @pytest.mark.parametrize(
+        ("what", "words"),
+        [
+            ("exit 0", "ended with 0 and then, with --json, with 0"),
+            ("kill -9 $$", "ended with 0 and then, with --json, with 137"),
+            ("echo '{'; echo '  \"outcome\": \"passed\",'; exit 0", "isobench-gate.json: "),
+            ("echo there is no room >&2; exit 2", "there is no room"),
+        ],
+    )
+    def test_json_that_is_not_whole(self, place: Place, what: str, words: str) -> None:
+        later = place.command.rename(place.folder / "later")
+        stub(place, "isobench", BEFORE_JSON.format(what=what, python=sys.executable, command=later))
+        self.lacks(place, words)
+
+    def test_json_on_a_full_disk(self, place: Place) -> None:
+        (place.folder / "isobench-gate.json").symlink_to("/dev/full")
+        self.lacks(place, "No space left on device")
+
+    def test_json_that_may_not_be_written(self, place: Place) -> None:
+        (place.folder / "isobench-gate.json").mkdir()
+        self.lacks(place, "isobench-gate.json")
+
+    def test_outputs_on_a_full_disk(self, place: Place) -> None:
+        done = script(place, "verdict", GITHUB_OUTPUT="/dev/full")
+        assert done.returncode == 4
+        assert "error: /dev/full: the outputs of the step cannot be written" in done.stderr
+
+    def test_command_that_falls_at_its_start(self, place: Place) -> None:
+        """Python ends with 1 then."""
+        stub(place, "isobench", "#!/bin/sh\necho ModuleNotFoundError >&2\nexit 1\n")
+        self.lacks(place, "ModuleNotFoundError")
+
+    def test_command_that_is_not_there(self, place: Place) -> None:
+        done = script(place, "verdict", GATE_COMMAND="no-isobench")
+        assert (done.returncode, done.stderr) == (2, "error: no-isobench: there is no such command\n")
+
+    def test_needs_no_python_of_its_own(self, place: Place) -> None:
+        stub(place, "python3", "#!/bin/sh\nexit 127\n")
+        done = script(place, "verdict", PATH=f"{place.folder}:{os.environ['PATH']}")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("lacking", ["python3", "pip", "isobench"])
+def test_installation_that_fails_ends_with_2(place: Place, lacking: str) -> None:
+    made = (
+        'mkdir -p "$3/bin" && printf "#!/bin/sh\\nexit %s\\n" "$PIP" > "$3/bin/pip" && chmod +x "$3/bin/pip"'
+    )
+    stub(place, "python3", "#!/bin/sh\nexit 1\n" if lacking == "python3" else f"#!/bin/sh\n{made}\n")
+    stub(place, "broken", "#!/bin/sh\nexit 1\n")
+    env = {
+        "PATH": f"{place.folder}:{os.environ['PATH']}",
+        "PIP": str(int(lacking == "pip")),
+        "RUNNER_TEMP": str(place.folder / "temp"),
+        "GATE_COMMAND": "broken" if lacking == "isobench" else "",
+    }
+    done = bash(place, f"sh {ROOT}/ci/install.sh", env)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
 
 
 def stub(place: Place, name: str, text: str) -> Path:
@@ -258,6 +522,18 @@ class TestGitlab:
         assert done.returncode == 2
         assert "what to install isobench from" in done.stderr
         assert not (place.folder / "pip.log").exists()
+
+    def test_what_is_installed_and_does_not_start_is_no_regression(self, place: Place) -> None:
+        stub(place, "isobench", "#!/bin/sh\nexit 1\n")
+        stub(place, "pip", "#!/bin/sh\n")
+        assert run_gitlab(place, ISOBENCH_SOURCE="./here").returncode == 2
+
+    def test_what_an_earlier_job_left_is_none_of_this_one(self, place: Place, whole: Path) -> None:
+        shutil.copytree(whole, place.folder / "isobench-gate")
+        (place.folder / "isobench-gate.xml").touch()
+        with busy(place):
+            assert run_gitlab(place).returncode == 3
+        assert not list(place.folder.glob("isobench-gate*"))
 
 
 def test_scripts_name_no_place_of_one_machine_and_stop_at_errors() -> None:
