@@ -338,6 +338,7 @@ def test_indexes_nested_too_deep_are_refused(layout: Layout, refused: Callable[[
         (f"{LAYER}+gzip", layer({"f": b""}), "says compression gzip, its content none"),
         (LAYER, gzip.compress(layer({"f": b""})), "says compression none, its content gzip"),
     ],
+    ids=["not a layer", "encrypted", "not compressed", "compressed"],  # gzip's bytes have the time in them
 )
 def test_layer_of_a_wrong_kind_is_refused(
     layout: Layout, refused: Callable[[Path], str], media_type: str, content: bytes, why: str
