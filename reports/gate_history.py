@@ -23,6 +23,7 @@ from isobench.errors import OutputError, ResultsError
 from isobench.host import comparable
 from isobench.journal import ABRecord, RunRecord, StoredRun
 from isobench.journal_writer import encode
+from isobench.knobs import SAFE
 from isobench.model import Sample, Side, Status
 from isobench.reports import gate_stats
 from isobench.reports.gate_metrics import Rule, judged
@@ -95,8 +96,13 @@ def entries_of(run: StoredRun) -> tuple[AAEntry, ...]:
 
 
 def host_digest(host: Mapping[str, Any], *, tuned: bool) -> str:
-    """The same for runs on one host under one set of conditions, from its fingerprint."""
-    return _digest([comparable(host), tuned])
+    """The same for runs on one host under one set of conditions, from its fingerprint.
+
+    What ``--tune`` sets is one thing before a run and another in it, and tells nothing of a host where it is set.
+    """
+    facts = comparable(host)
+    set_by_tune = {f"knobs.{setting.name}" for setting in SAFE} if tuned else set[str]()
+    return _digest([{key: value for key, value in facts.items() if key not in set_by_tune}, tuned])
 
 
 def subject_digest(matrix: Mapping[str, Any], by: Literal["isolator", "workload"], name: str) -> str:

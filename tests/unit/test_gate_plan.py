@@ -331,6 +331,17 @@ def test_noise_raises_no_threshold_that_the_verdict_does_not_raise(
     assert line.threshold.delta == pytest.approx(256 * 1024 if metric == "each" else 0.05)
 
 
+def test_tuned_host_is_the_same_before_it_is_tuned_and_in_the_run() -> None:
+    before = {"kernel": "6.1", "knobs": {"RCU grace periods": "normal", "SMT": "off"}}
+    during = {"kernel": "6.1", "knobs": {"RCU grace periods": "expedited", "SMT": "off"}}
+    other = {"kernel": "6.1", "knobs": {"RCU grace periods": "expedited", "SMT": "on"}}
+
+    tuned = [gate_history.host_digest(host, tuned=True) for host in (before, during, other)]
+    assert tuned[0] == tuned[1] != tuned[2]
+    left = [gate_history.host_digest(host, tuned=False) for host in (before, during)]
+    assert left[0] != left[1]
+
+
 def test_host_and_baseline_are_told_by_what_matters() -> None:
     host = {"hostname": "a", "kernel": "6.1", "load": {"1min": 0.1}}
     same = gate_history.host_digest({**host, "load": {"1min": 3.0}}, tuned=False)
