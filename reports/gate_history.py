@@ -98,7 +98,7 @@ def entries_of(run: StoredRun) -> tuple[AAEntry, ...]:
 def host_digest(host: Mapping[str, Any], *, tuned: bool) -> str:
     """The same for runs on one host under one set of conditions, from its fingerprint.
 
-    What ``--tune`` sets is one thing before a run and another in it, and tells nothing of a host where it is set.
+    What ``--tune`` sets is one thing before a run and another in it, and tells nothing of the host itself.
     """
     facts = comparable(host)
     set_by_tune = {f"knobs.{setting.name}" for setting in SAFE} if tuned else set[str]()
