@@ -60,10 +60,11 @@ def advice(report: GateReport) -> str | None:
     """What helps, a sentence."""
     if report.outcome is not Outcome.INCONCLUSIVE:
         return _ADVICE.get(report.outcome)
-    needed = [one.needed_blocks for one in report.of(Verdict.INCONCLUSIVE) if one.needed_blocks]
-    if needed:
-        return f"More blocks see smaller changes: isobench ab --blocks {max(needed)}."
-    return "A quieter host sees smaller changes: isobench doctor."
+    open_ = report.of(Verdict.INCONCLUSIVE)
+    if all(one.stage and not one.stage.control.passed and not one.needed_blocks for one in open_):
+        return "More blocks are no remedy where the baseline differs from itself: isobench doctor."
+    blocks = max((one.needed_blocks or 2 * report.blocks for one in open_), default=0)
+    return f"More blocks see smaller changes: isobench ab --blocks {blocks}."
 
 
 def rows(report: GateReport) -> tuple[Row, ...]:

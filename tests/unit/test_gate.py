@@ -1,6 +1,7 @@
 """The verdicts of the gate, one way of going right or wrong each."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from isobench.errors import PolicyError, ResultsError
 from isobench.journal import StoredRun, load
 from isobench.journal_writer import Journal
 from isobench.model import Sample, Side, Status
+from isobench.reports import gate_rows
 from isobench.reports.baseline import figures
 from isobench.reports.gate import (
     MIN_BLOCKS,
@@ -366,6 +368,17 @@ def test_confirmed_change_that_the_control_may_explain_is_not_called_unconfirmed
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "on fresh blocks, as the screen had found, but the baseline differs from itself" in found.reason
     assert "did not confirm" not in found.reason
+
+
+def test_more_blocks_are_advised_where_they_are_a_remedy_and_nowhere_else() -> None:
+    made, other = starts(1.3), starts(1.2, seed=2)
+    beside_itself = Made({**made.values, Side.CONTROL: other.values[Side.B]})
+    unsure = ab_run(starts(1.05, noise=0.12))
+
+    told = [gate_rows.advice(judge(run, DEFAULT_POLICY)) for run in (confirmed(beside_itself), unsure)]
+
+    assert told[0] == "More blocks are no remedy where the baseline differs from itself: isobench doctor."
+    assert re.fullmatch(r"More blocks see smaller changes: isobench ab --blocks \d+\.", str(told[1]))
 
 
 def test_journal_that_is_not_what_was_counted_is_no_pass() -> None:
